@@ -1,0 +1,1 @@
+"""The faithful copy of Canvas: client, resources, sync engine, models and console."""

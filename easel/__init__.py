@@ -1,0 +1,1 @@
+"""Pure modules that more than one app needs: ids, redaction. No models, no settings."""

@@ -1,0 +1,1 @@
+"""A Canvas to try, test and benchmark against: seeded, throttled, fault-injecting."""
