@@ -1,0 +1,209 @@
+"""Connects a Canvas: checks a token, probes what it may read and when it ends, stores it encrypted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.utils import timezone
+
+from canvas.client import CanvasClient, Page
+from canvas.errors import CanvasError, NotFound, NotPermitted
+from canvas.models import Connection, Instance, Shard
+from canvas.resources import RESOURCES, Level
+from canvas.throttle import Throttle
+
+_TOKEN_SHARD = re.compile(r"(\d{1,9})~\w+")
+
+ALLOWED, REFUSED, UNTRIED = "allowed", "refused", "not tried"
+
+
+class ConnectError(ValueError):
+    """The connection cannot be made as asked; the message says what to do."""
+
+
+@dataclass(slots=True)
+class Probe:
+    """What Canvas says of a token. `capabilities` maps each resource to allowed, refused or not tried."""
+
+    user_id: int | None = None
+    user_name: str = ""
+    account_admin: bool = False
+    root_admin: bool = False
+    capabilities: dict[str, str] = field(default_factory=dict)
+    expiry: str = Connection.Expiry.UNKNOWN
+    expires_at: datetime | None = None
+    canvas_shard: int | None = None
+
+
+def connect(
+    *,
+    name: str,
+    base_url: str,
+    token: str,
+    owner: AbstractBaseUser | None = None,
+    authoritative: bool = False,
+) -> tuple[Connection, Probe]:
+    """Probe a token and store it as a connection; an existing one of that name gets the new token.
+
+    Raises CanvasError when Canvas cannot be reached or does not take the token, ConnectError when the
+    name belongs to another Canvas.
+    """
+    client = CanvasClient(
+        base_url,
+        token,
+        throttle=Throttle(limit=2),
+        connect_timeout=settings.CANVAS_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=settings.CANVAS_READ_TIMEOUT_SECONDS,
+        max_tries=3,
+        allow_insecure_hosts=settings.CANVAS_ALLOWED_INSECURE_HOSTS,
+    )
+    existing = Connection.objects.filter(name=name).select_related("instance").first()
+    if existing and existing.instance.base_url != client.origin:
+        raise ConnectError(
+            f"Connection {name!r} belongs to {existing.instance.base_url}: choose another --name for"
+            f" {client.origin}."
+        )
+    try:
+        probe = probe_token(client, token)
+    finally:
+        client.close()
+    return _store(name, client.origin, token, owner, authoritative, probe), probe
+
+
+def probe_token(client: CanvasClient, token: str) -> Probe:
+    """Ask Canvas whose token it is, what it may read, and when it ends.
+
+    Raises CanvasError when Canvas cannot be reached or does not take the token.
+    """
+    me = client.get_json("users/self").body
+    if not isinstance(me, dict) or "id" not in me:
+        raise ConnectError("What answers there does not speak Canvas's API: check the base URL.")
+    probe = Probe(user_id=_integer(me["id"]), user_name=str(me.get("name") or ""))
+    accounts = _first_page(client, "accounts")
+    records = [record for record in accounts.rows if isinstance(record, dict)] if accounts else []
+    roots = [record for record in records if not record.get("parent_account_id")]
+    probe.account_admin = bool(records)
+    probe.root_admin = bool(roots)
+    ids = {"account": str((roots or records)[0]["id"])} if records else {}
+    if course := _some_course(client, ids):
+        ids["course"] = course
+    probe.capabilities = {name: _try(client, name, ids, admin=probe.account_admin) for name in RESOURCES}
+    probe.expiry, probe.expires_at = _find_expiry(client, token)
+    probe.canvas_shard = _find_shard(client, token, me)
+    return probe
+
+
+def _some_course(client: CanvasClient, ids: dict[str, str]) -> str | None:
+    path = f"accounts/{ids['account']}/courses" if ids else "courses"
+    page = _first_page(client, path)
+    return (
+        next((str(row["id"]) for row in page.rows if isinstance(row, dict) and "id" in row), None)
+        if page
+        else None
+    )
+
+
+def _first_page(client: CanvasClient, path: str, params: Any = ()) -> Page | None:
+    try:
+        return client.get_page(client.url(path, params))
+    except (NotPermitted, NotFound):
+        return None
+
+
+def _try(client: CanvasClient, name: str, ids: dict[str, str], *, admin: bool) -> str:
+    resource = RESOURCES[RESOURCES[name].within or name]
+    listing = resource.listing if admin or not resource.own_listing else resource.own_listing
+    if listing is None or (not admin and listing.level in (Level.ACCOUNT, Level.ROOT_ACCOUNT)):
+        return REFUSED
+    if any(f"{{{key}}}" in listing.path and key not in ids for key in ("account", "course")):
+        return UNTRIED
+    url = client.url(listing.path.format(**ids), listing.params)
+    try:
+        client.get_page(url.replace("per_page=100", "per_page=1"), wrapper=listing.wrapper)
+    except (NotPermitted, NotFound):
+        return REFUSED
+    except CanvasError:
+        return UNTRIED
+    return ALLOWED
+
+
+def _find_expiry(client: CanvasClient, token: str) -> tuple[str, datetime | None]:
+    """Find the token in its user's list of tokens, where this Canvas shows one, by its visible hint."""
+    try:
+        page = _first_page(client, "users/self/user_generated_tokens")
+    except CanvasError:
+        return Connection.Expiry.UNKNOWN, None
+    records = [record for record in page.rows if isinstance(record, dict)] if page else []
+    ours = [record for record in records if _is_hint_of(record.get("token_hint"), token)]
+    if len(ours) != 1:
+        return Connection.Expiry.UNKNOWN, None
+    text = ours[0].get("expires_at")
+    if text is None:
+        return Connection.Expiry.NEVER, None
+    return Connection.Expiry.KNOWN, datetime.fromisoformat(text)
+
+
+def _is_hint_of(hint: Any, token: str) -> bool:
+    return isinstance(hint, str) and hint != "" and token.startswith(hint.removesuffix("..."))
+
+
+def _find_shard(client: CanvasClient, token: str, me: dict[str, Any]) -> int | None:
+    """Return Canvas's number of the site's home shard, which a token is spelled with, if it proves right.
+
+    Canvas writes tokens as `shard~secret`; the number is the home shard's when the user answers to
+    `shard~id` under the same local id.
+    """
+    match = _TOKEN_SHARD.fullmatch(token.strip())
+    if not match:
+        return None
+    try:
+        same = client.get_json(f"users/{match[1]}~{me['id']}").body
+    except CanvasError:
+        return None
+    return int(match[1]) if isinstance(same, dict) and same.get("id") == me["id"] else None
+
+
+@transaction.atomic
+def _store(
+    name: str, origin: str, token: str, owner: AbstractBaseUser | None, authoritative: bool, probe: Probe
+) -> Connection:
+    instance, made = Instance.objects.get_or_create(
+        base_url=origin, defaults={"name": _free_name(urlsplit(origin).netloc)}
+    )
+    if made:
+        Shard.allot(instance, None)
+    if probe.canvas_shard is not None and instance.canvas_shard is None:
+        instance.canvas_shard = probe.canvas_shard
+        instance.save(update_fields=["canvas_shard"])
+    connection = Connection.objects.filter(name=name).first() or Connection(name=name)
+    connection.instance = instance
+    connection.token = token.strip()
+    if owner is not None:
+        connection.owner = owner  # type: ignore[assignment]  # the stubs want the concrete user model
+    connection.authoritative = authoritative or probe.root_admin
+    connection.account_admin = probe.account_admin
+    connection.capabilities = probe.capabilities
+    connection.canvas_user_id = probe.user_id
+    connection.state = Connection.State.OK
+    connection.state_message = ""
+    connection.checked_at = timezone.now()
+    connection.token_expiry = probe.expiry
+    connection.token_expires_at = probe.expires_at
+    connection.save()
+    return connection
+
+
+def _free_name(wanted: str) -> str:
+    taken = Instance.objects.filter(name__startswith=wanted).count()
+    return f"{wanted} {taken + 1}" if taken else wanted
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

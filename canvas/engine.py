@@ -1,0 +1,410 @@
+"""The sync engine: fetch threads hand in pages, one thread maps, compares, writes and keeps the books.
+
+Only this thread touches the database. Everything a flush writes (rows, tombstones, scopes, steps, counts,
+heartbeat) is one transaction: after a kill at any line the database holds whole flushes, and a step that
+is not marked completed is done again (docs/adr/0006-one-database-thread.md).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from canvas.client import CanvasClient, Page
+from canvas.errors import CanvasError, TokenRejected
+from canvas.fetcher import Fetcher, ListingDone, ListingFailed, PageFetched
+from canvas.mapping import Mapper
+from canvas.models import Connection, Scope
+from canvas.progress import Progress
+from canvas.resources import RESOURCES, Level
+from canvas.steps import (
+    AccountsStep,
+    AccountWideStep,
+    CoursePlan,
+    CoursesStep,
+    CourseStep,
+    ScopeWalk,
+    Step,
+    overlapping,
+)
+from canvas.writer import Row, Table, Writer, analyze
+from easel.ids import InvalidId
+from syncmetrics.models import SyncRun, SyncStep
+from syncmetrics.runs import beat, short
+from syncmetrics.tracker import SyncTracker
+
+FLUSH_SECONDS = 2.0
+BEAT_SECONDS = 5.0
+COURSES_AT_ONCE = 8
+"""Enough courses to keep every request in flight; few enough that a kill loses little."""
+
+ANALYZE_ROWS = 1_000
+
+
+class Engine:
+    """One run, from the first listing to the last flush. The caller starts and ends the run's row."""
+
+    def __init__(
+        self,
+        run: SyncRun,
+        connection: Connection,
+        client: CanvasClient,
+        *,
+        models: frozenset[str],
+        clock: datetime,
+        account_pages: Sequence[Page] = (),
+        concurrency: int,
+        progress: Progress,
+        tracker: SyncTracker,
+    ) -> None:
+        self.run = run
+        self.connection = connection
+        self.models = models
+        self.clock = clock
+        self.progress = progress
+        self.tracker = tracker
+        self.folder = connection.instance.folder()
+        self.account_pages = account_pages
+        self.account_ids, self.root_account_ids = _administered(account_pages)
+        self.fetcher = Fetcher(client, workers=concurrency + 2)
+        self.failed_steps: list[Step] = []
+        self._concurrency = concurrency
+        self._writer = Writer(partial=not connection.authoritative, dry_run=run.dry_run)
+        self._mappers: dict[str, Mapper] = {}
+        self._buffers: dict[str, list[Row]] = {name: [] for name in RESOURCES}
+        self._shared_seen: dict[str, set[int]] = {}
+        self._stored_scopes = {(scope.resource, scope.course_id): scope for scope in connection.scopes.all()}
+        self._created: dict[str, int] = {}
+        self._active: set[Step] = set()
+        self._ended: list[Step] = []
+        self._waiting: deque[CourseStep] = deque()
+        self._courses = self._started = 0
+        self._flushed_at = self._beaten_at = time.monotonic()
+
+    # --- what steps call -----------------------------------------------------------------------
+
+    def scope(self, name: str, course_key: int = 0) -> ScopeWalk:
+        """Return a fresh walk of a scope: full when this run is, or when it was never read whole."""
+        resource = RESOURCES[name]
+        stored = self._stored_scopes.get((name, course_key))
+        full = self.run.mode == SyncRun.Mode.FULL or stored is None or stored.cursor is None
+        walk = ScopeWalk(resource, course_key, {"course": course_key}, full=full or name != "submissions")
+        if stored and not walk.full:
+            walk.since = overlapping(stored.cursor, settings.CANVAS_CURSOR_OVERLAP_SECONDS)
+            walk.covered = frozenset(stored.covered)
+        if course_key and name == "users":
+            # One person is in many courses: counted once a run.
+            walk.seen = self._shared_seen.setdefault(name, set())
+        return walk
+
+    def key_of(self, record: Mapping[str, Any]) -> int | None:
+        """Return the key of a record, or None when it has no usable id."""
+        try:
+            return self.folder.fold_own(record.get("id"))
+        except InvalidId:
+            return None
+
+    def take(self, scope: ScopeWalk, records: list[Any], as_of: datetime) -> set[int]:
+        """Map a page's records into the buffers; return the keys stored and not deleted.
+
+        A row repeated over pages counts once. Records of a resource that was not asked for are looked
+        at, for what hangs on them, and not stored.
+        """
+        name = scope.resource.name
+        mapped = self._mapper(name).map(records, as_of, scope.context)
+        wanted = name in self.models
+        live: set[int] = set()
+        fresh: list[Row] = []
+        for row in mapped.rows:
+            key = row[0]
+            if row[-1] is None:
+                live.add(key)
+            if key not in scope.seen:
+                scope.seen.add(key)
+                fresh.append(row)
+        for key, spelled, reason in mapped.rejected:
+            if key is None:
+                scope.unidentified += 1
+            else:
+                scope.seen.add(key)  # it exists, whatever is wrong with it
+            if wanted:
+                self.tracker.record_rejection(name, spelled, reason)
+        if wanted:
+            self._buffers[name].extend(fresh)
+        return live
+
+    def missing(self, scope: ScopeWalk) -> list[tuple[int, str]]:
+        """Return (key, detail path) of live rows that a complete listing of their scope did not show."""
+        name = scope.resource.name
+        if not self._may_delete(scope):
+            return []
+        rows = scope.resource.model._default_manager.filter(
+            instance_id=self.connection.instance_id, deleted_at=None
+        )
+        if scope.course_key:
+            rows = rows.filter(Q(course_id=scope.course_key))
+        columns = ["id"]
+        if name == "submissions":
+            # Submissions of unpublished assignments are hidden, not gone.
+            columns += ["assignment_id", "user_id"]
+        absent = []
+        for key, *parents in rows.values_list(*columns).iterator(chunk_size=10_000):
+            if key not in scope.seen and (not parents or parents[0] in scope.covered):
+                absent.append((key, self._detail(scope, key, parents)))
+        return absent
+
+    def _may_delete(self, scope: ScopeWalk) -> bool:
+        """Whether absence means anything: the connection sees everything, and the rows were asked for."""
+        whole = bool(scope.course_key) or bool(self.root_account_ids)
+        return (
+            self.connection.authoritative
+            and whole
+            and scope.resource.name in self.models
+            and not (scope.course_key and scope.resource.name == "users")
+        )
+
+    def _detail(self, scope: ScopeWalk, key: int, parents: Sequence[int]) -> str:
+        spell = self.folder.spell
+        assignment, user = (spell(parent) if parent else "0" for parent in (*parents, 0, 0)[:2])
+        return scope.resource.detail.format(
+            id=spell(key),
+            course=spell(scope.course_key) if scope.course_key else "0",
+            assignment=assignment,
+            user=user,
+            root_account=self.root_account_ids[0] if self.root_account_ids else "self",
+        )
+
+    # --- the run -------------------------------------------------------------------------------
+
+    def execute(self, steps: Sequence[Step], plans: Sequence[CoursePlan] | None) -> None:
+        """Do the steps, then every course: those of `plans`, or what the course listing shows.
+
+        Raises TokenRejected when Canvas no longer takes the token, RunTaken and CancelRequested from
+        the heartbeat, database errors as they come. Failed steps are in `failed_steps`.
+        """
+        with self.fetcher:
+            self._record_steps(steps)
+            for step in steps:
+                self._start(step)
+            if plans is not None:
+                self._plan(plans)
+            while self._active or self._waiting or self.fetcher.outstanding:
+                self._feed()
+                self._handle(self.fetcher.next_event(timeout=0.5))
+                self._keep_up()
+            self._flush()
+        self._analyze()
+
+    def rescue(self) -> None:
+        """Keep what was read before a failure that ends the run."""
+        with suppress(Exception):
+            self._flush()
+
+    def _record_steps(self, steps: Sequence[Step]) -> None:
+        first = self.run.steps.count()
+        SyncStep.objects.bulk_create(
+            [
+                SyncStep(run=self.run, key=step.key, title=step.title[:200], position=first + number)
+                for number, step in enumerate(steps)
+            ]
+        )
+
+    def _plan(self, plans: Sequence[CoursePlan]) -> None:
+        steps = [CourseStep(plan) for plan in plans]
+        self._record_steps(steps)
+        self._waiting.extend(steps)
+        self._courses = len(steps)
+        self.progress.planned(len(steps))
+
+    def _feed(self) -> None:
+        """Begin further courses while there are fewer requests waiting than could be in flight."""
+        while (
+            self._waiting and self.fetcher.waiting < self._concurrency and len(self._active) < COURSES_AT_ONCE
+        ):
+            step = self._waiting.popleft()
+            self._started += 1
+            step.number = self._started
+            self.progress.course_started(step.number, self._courses, step.title)
+            self._start(step)
+
+    def _start(self, step: Step) -> None:
+        self._active.add(step)
+        self.run.steps.filter(key=step.key).update(
+            state=SyncStep.State.IN_PROGRESS, started_at=timezone.now(), attempts=1
+        )
+        step.begin(self)
+        self._settle(step)
+
+    def _handle(self, event: PageFetched | ListingDone | ListingFailed | None) -> None:
+        if event is None:
+            return
+        fetch = event.listing.key
+        step = fetch.step
+        if isinstance(event, PageFetched):
+            step.page(self, fetch, event.page)
+            return
+        if isinstance(event, ListingDone):
+            step.done(self, fetch)
+        elif isinstance(event.error, CanvasError) and not isinstance(event.error, TokenRejected):
+            step.failed(self, fetch, event.error)
+        else:
+            raise event.error
+        self._settle(step)
+
+    def _settle(self, step: Step) -> None:
+        """Conclude a step whose listings are all in, and end it when that asked for nothing more."""
+        if not step.outstanding and not step.concluded:
+            step.conclude(self)
+        if not step.outstanding and step in self._active:
+            self._active.discard(step)
+            self._ended.append(step)
+            self._report(step)
+            if isinstance(step, CoursesStep):
+                self._plan(list(step.plans.values()))
+
+    def _report(self, step: Step) -> None:
+        if step.errors:
+            self.failed_steps.append(step)
+        if isinstance(step, CourseStep):
+            error = str(step.errors[0]) if step.errors else None
+            self.progress.course_ended(step.number, self._courses, step.title, error)
+
+    # --- the database --------------------------------------------------------------------------
+
+    def _keep_up(self) -> None:
+        now = time.monotonic()
+        buffered = sum(map(len, self._buffers.values()))
+        due = (buffered or self._ended) and now - self._flushed_at > FLUSH_SECONDS
+        if buffered >= settings.CANVAS_BATCH_ROWS or due:
+            self._flush()
+        elif now - self._beaten_at > BEAT_SECONDS:
+            beat(self.run)
+            self._beaten_at = now
+
+    def _flush(self) -> None:
+        """Write everything that is ready, in one transaction."""
+        ended, self._ended = self._ended, []
+        with self.tracker.batch():
+            for name, rows in self._buffers.items():
+                if rows:
+                    self._write(name, rows)
+            for step in ended:
+                self._write_step(step)
+            beat(self.run)
+        for rows in self._buffers.values():
+            rows.clear()
+        self._flushed_at = self._beaten_at = time.monotonic()
+
+    def _write(self, name: str, rows: Sequence[Row]) -> None:
+        started = time.perf_counter()
+        table = Table.of(RESOURCES[name].model)
+        written = self._writer.write(table, rows)
+        self._created[name] = self._created.get(name, 0) + written.created
+        processed = written.created + written.updated + written.unchanged
+        self.tracker.record(
+            name,
+            processed=processed,
+            created=written.created,
+            updated=written.updated,
+            unchanged=written.unchanged,
+            deleted=written.deleted,
+        )
+        if name == "submissions":
+            score = table.columns.index("score")
+            self.tracker.record_grades(sum(row[score] is not None for row in rows if row[-1] is None))
+        self.tracker.record_database_operation(
+            duration_ms=(time.perf_counter() - started) * 1000,
+            operations=written.operations,
+            rows_written=0 if self.run.dry_run else written.rows,
+        )
+        self.progress.rows(name, processed)
+
+    def _write_step(self, step: Step) -> None:
+        for scope in step.scopes.values():
+            self._bury(scope)
+            if scope.unconfirmed:
+                step.notes.append(
+                    f"{scope.resource.name}: {scope.unconfirmed} missing, not confirmed deleted"
+                )
+            if scope.complete and scope.resource.name in self.models and not self.run.dry_run:
+                self._write_scope(scope)
+        self.run.steps.filter(key=step.key).update(
+            state=SyncStep.State.FAILED if step.errors else SyncStep.State.COMPLETED,
+            ended_at=timezone.now(),
+            counters={name: len(scope.seen) for name, scope in step.scopes.items()},
+            note="; ".join(step.notes),
+            error_class=type(step.errors[0]).__name__ if step.errors else "",
+            error_message=short("; ".join(dict.fromkeys(map(str, step.errors)))) if step.errors else "",
+        )
+
+    def _bury(self, scope: ScopeWalk) -> None:
+        """Mark rows that Canvas confirmed to be gone. The hash goes too: who comes back is written anew."""
+        if not scope.gone:
+            return
+        name = scope.resource.name
+        rows = scope.resource.model._default_manager.filter(id__in=scope.gone, deleted_at=None)
+        if self.run.dry_run:
+            buried = rows.count()
+        else:
+            buried = rows.update(
+                deleted_at=self.clock, as_of=self.clock, workflow_state="deleted", row_hash=0
+            )
+        self.tracker.record(name, deleted=buried)
+
+    def _write_scope(self, scope: ScopeWalk) -> None:
+        values: dict[str, Any] = {"last_complete_at": self.clock, "cursor": self.clock}
+        if scope.full:
+            values["last_full_at"] = self.clock
+        if scope.resource.name == "submissions":
+            values["covered"] = sorted(scope.covered)
+        Scope.objects.update_or_create(
+            connection=self.connection,
+            resource=scope.resource.name,
+            course_id=scope.course_key,
+            defaults=values,
+        )
+
+    def _mapper(self, name: str) -> Mapper:
+        if name not in self._mappers:
+            self._mappers[name] = Mapper(
+                RESOURCES[name].columns, self.folder, self.connection.instance_id, source="rest"
+            )
+        return self._mappers[name]
+
+    def _analyze(self) -> None:
+        """Give the planner its statistics after a load; without them it scans (docs/adr/0008)."""
+        if not self.run.dry_run:
+            for name, created in self._created.items():
+                if created >= ANALYZE_ROWS:
+                    analyze(Table.of(RESOURCES[name].model))
+
+
+def account_steps(models: frozenset[str], *, admin: bool) -> list[Step]:
+    """Return the steps that come before the courses, for the resources asked for."""
+    steps: list[Step] = []
+    if admin and "accounts" in models:
+        steps.append(AccountsStep("accounts", "Accounts"))
+    for name, resource in RESOURCES.items():
+        account_wide = resource.listing and resource.listing.level in (Level.ACCOUNT, Level.ROOT_ACCOUNT)
+        if admin and account_wide and name in models and name not in ("accounts", "courses"):
+            steps.append(AccountWideStep(name, name.capitalize()))
+    return steps
+
+
+def _administered(pages: Sequence[Page]) -> tuple[list[str], list[str]]:
+    """Return the ids of the topmost administered accounts, and of those that are root accounts."""
+    records = [record for page in pages for record in page.rows if isinstance(record, dict)]
+    listed = {str(record.get("id")) for record in records}
+    top = [record for record in records if str(record.get("parent_account_id")) not in listed]
+    return (
+        [str(record["id"]) for record in top if record.get("id")],
+        [str(record["id"]) for record in top if record.get("id") and not record.get("parent_account_id")],
+    )

@@ -1,0 +1,391 @@
+"""The units of work of a sync: what each one lists, and what it concludes from what it saw.
+
+A step owns its listings and scopes. The engine fetches what a step asks for and hands every page back
+to it; steps know Canvas, the engine knows the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from canvas.client import PER_PAGE, Page
+from canvas.errors import CanvasError, InvalidAssignmentIds, NotFound
+from canvas.fetcher import Listing
+from canvas.resources import RESOURCES, Level, Params, Resource, RestListing
+
+if TYPE_CHECKING:
+    from canvas.engine import Engine
+
+IDS_PER_CHAIN = 60
+"""More assignment ids in one URL would press Canvas's 6 KB limit on all links of a page."""
+
+PAGES_PER_CHAIN = 8
+MAX_CONFIRMATIONS = 2_000
+"""Missing rows asked for one by one, per scope and run; the rest waits for the next full sync."""
+
+
+@dataclass(slots=True)
+class ScopeWalk:
+    """One resource of one course (or of the whole account) as this run sees it."""
+
+    resource: Resource
+    course_key: int = 0
+    context: Mapping[str, int] = field(default_factory=dict)
+    full: bool = True
+    since: datetime | None = None
+    covered: frozenset[int] = frozenset()
+    seen: set[int] = field(default_factory=set)
+    complete: bool = True
+    unidentified: int = 0
+    hidden_assignments: set[int] = field(default_factory=set)
+    gone: list[int] = field(default_factory=list)
+    unconfirmed: int = 0
+
+    @property
+    def may_conclude(self) -> bool:
+        """Whether what this scope did not see may be missing from Canvas."""
+        return self.full and self.complete and not self.unidentified
+
+
+@dataclass(eq=False, slots=True)
+class Fetch:
+    """One listing on its way, and what to do with it. `chain` are the assignment ids it is limited to."""
+
+    step: Step
+    scope: ScopeWalk
+    chain: tuple[int, ...] = ()
+    confirms: int | None = None
+
+
+class Step:
+    """A unit of work: listings run side by side, all of them done before it ends."""
+
+    def __init__(self, key: str, title: str) -> None:
+        self.key = key
+        self.title = title
+        self.scopes: dict[str, ScopeWalk] = {}
+        self.outstanding = 0
+        self.errors: list[CanvasError] = []
+        self.notes: list[str] = []
+        self.concluded = False
+
+    def begin(self, engine: Engine) -> None:
+        """Submit the first listings."""
+        raise NotImplementedError
+
+    def list(
+        self,
+        engine: Engine,
+        scope: ScopeWalk,
+        listing: RestListing,
+        ids: Mapping[str, str],
+        *,
+        params: Params | None = None,
+        chain: tuple[int, ...] = (),
+    ) -> None:
+        """Ask for a declared listing."""
+        self.submit(
+            engine,
+            Fetch(self, scope, chain),
+            path=listing.path.format(**ids),
+            params=listing.params if params is None else params,
+            wrapper=listing.wrapper,
+        )
+
+    def submit(self, engine: Engine, fetch: Fetch, **request: Any) -> None:
+        """Ask for anything; the answer comes back through `page`, then `done` or `failed`."""
+        self.outstanding += 1
+        engine.fetcher.submit(Listing(key=fetch, **request))
+
+    def page(self, engine: Engine, fetch: Fetch, page: Page) -> None:
+        """Take one page in."""
+        if fetch.confirms is not None:
+            self._confirm(engine, fetch, page)
+        else:
+            self.take(engine, fetch, page)
+
+    def take(self, engine: Engine, fetch: Fetch, page: Page) -> None:
+        """Hand a page's records to the engine; steps with nested records override it."""
+        engine.take(fetch.scope, page.rows, page.as_of)
+
+    def done(self, engine: Engine, fetch: Fetch) -> None:
+        """One listing was read to its end."""
+        self.outstanding -= 1
+
+    def failed(self, engine: Engine, fetch: Fetch, error: CanvasError) -> None:
+        """One listing could not be read to its end: its scope concludes nothing, the step fails."""
+        self.outstanding -= 1
+        if fetch.confirms is None:
+            fetch.scope.complete = False
+            self.errors.append(error)
+        elif isinstance(error, NotFound):
+            fetch.scope.gone.append(fetch.confirms)
+        else:
+            fetch.scope.unconfirmed += 1
+
+    def conclude(self, engine: Engine) -> None:
+        """Look a second time for what complete listings did not show, once all of them are in."""
+        self.concluded = True
+        for scope in self.scopes.values():
+            if scope.may_conclude:
+                self._look_again(engine, scope, engine.missing(scope))
+            if scope.unidentified:
+                self.notes.append(
+                    f"{scope.resource.name}: records without a usable id, no deletions concluded"
+                )
+
+    def _look_again(self, engine: Engine, scope: ScopeWalk, missing: Sequence[tuple[int, str]]) -> None:
+        for key, path in missing[:MAX_CONFIRMATIONS]:
+            self.submit(engine, Fetch(self, scope, confirms=key), path=path, single=True)
+        if postponed := len(missing) - MAX_CONFIRMATIONS:
+            scope.unconfirmed += max(postponed, 0)
+
+    def _confirm(self, engine: Engine, fetch: Fetch, page: Page) -> None:
+        """A missing row answered after all: keep what it says now, unless another row answered for it."""
+        engine.take(fetch.scope, page.rows, page.as_of)
+        if fetch.confirms not in fetch.scope.seen and fetch.confirms is not None:
+            fetch.scope.gone.append(fetch.confirms)
+
+
+class AccountsStep(Step):
+    """The accounts a token administers, and all below them."""
+
+    def begin(self, engine: Engine) -> None:
+        """List the sub-accounts; the administered accounts themselves are known already."""
+        scope = self.scopes["accounts"] = engine.scope("accounts")
+        for page in engine.account_pages:
+            engine.take(scope, page.rows, page.as_of)
+        _list_by_account(engine, self, scope)
+
+
+class AccountWideStep(Step):
+    """One resource listed account by account: terms, users."""
+
+    def begin(self, engine: Engine) -> None:
+        """List the resource in every administered account."""
+        self.scopes[self.key] = scope = engine.scope(self.key)
+        _list_by_account(engine, self, scope)
+
+
+@dataclass(frozen=True, slots=True)
+class CoursePlan:
+    """A course to sync, as the course listing showed it."""
+
+    key: int
+    canvas_id: str
+    name: str
+    students: int | None
+
+
+class CoursesStep(Step):
+    """The course listing, or the courses named one by one; its end plans the course steps."""
+
+    def __init__(
+        self, key: str, title: str, courses: Sequence[str], wanted: Callable[[dict[str, Any]], bool]
+    ) -> None:
+        super().__init__(key, title)
+        self._named = courses
+        self._wanted = wanted
+        self.plans: dict[int, CoursePlan] = {}
+
+    def begin(self, engine: Engine) -> None:
+        """List the courses this connection sees, or fetch the named ones."""
+        scope = self.scopes["courses"] = engine.scope("courses")
+        resource = scope.resource
+        listing = resource.listing if engine.account_ids else resource.own_listing
+        if self._named:
+            scope.complete = False  # some courses are not the listing: nothing is concluded from it
+            for spelling in self._named:
+                path, params = f"courses/{spelling}", (("include[]", ("term", "total_students")),)
+                self.submit(engine, Fetch(self, scope), path=path, params=params, single=True)
+        elif listing and listing.level is Level.TOKEN:
+            self.list(engine, scope, listing, {})
+        else:
+            _list_by_account(engine, self, scope)
+
+    def take(self, engine: Engine, fetch: Fetch, page: Page) -> None:
+        """Store the courses, and remember those whose contents are wanted."""
+        stored = engine.take(fetch.scope, page.rows, page.as_of)
+        for key, record in _by_key(engine, page.rows, stored):
+            if record.get("workflow_state") != "deleted" and self._wanted(record):
+                students = record.get("total_students")
+                self.plans[key] = CoursePlan(
+                    key,
+                    engine.folder.spell(key),
+                    str(record.get("name") or record.get("course_code") or f"course {record.get('id')}"),
+                    students if isinstance(students, int) else None,
+                )
+
+
+class CourseStep(Step):
+    """Everything of one course. Submissions wait for the assignments, to be split into even chains."""
+
+    def __init__(self, plan: CoursePlan) -> None:
+        super().__init__(f"course:{plan.key}", plan.name)
+        self.plan = plan
+        self.number = 0
+        self._published: set[int] = set()
+        self._assignments_read = 0
+        self._ids = {"course": plan.canvas_id}
+
+    def begin(self, engine: Engine) -> None:
+        """List what was asked for; the assignments also when only their submissions were."""
+        for resource in RESOURCES.values():
+            listing = _course_listing(engine, resource)
+            if listing and resource.name in engine.models and resource.name != "submissions":
+                self.list(engine, self._scope(engine, resource.name), listing, self._ids)
+        if "assignment_groups" not in self.scopes and {"assignments", "submissions"} & engine.models:
+            self.list(
+                engine, self._scope(engine, "assignment_groups"), _listing("assignment_groups"), self._ids
+            )
+
+    def _scope(self, engine: Engine, name: str) -> ScopeWalk:
+        if name not in self.scopes:
+            self.scopes[name] = engine.scope(name, self.plan.key)
+        return self.scopes[name]
+
+    def take(self, engine: Engine, fetch: Fetch, page: Page) -> None:
+        """Store the page; assignments stand inside their groups."""
+        engine.take(fetch.scope, page.rows, page.as_of)
+        if fetch.scope.resource.name == "assignment_groups":
+            self._take_assignments(engine, page)
+
+    def _take_assignments(self, engine: Engine, page: Page) -> None:
+        key = RESOURCES["assignments"].nested_key
+        groups = [group for group in page.rows if isinstance(group, dict)]
+        records = [record for group in groups for record in _as_list(group.get(key))]
+        scope = self._scope(engine, "assignments")
+        stored = engine.take(scope, records, page.as_of)
+        self._published |= {
+            key for key, record in _by_key(engine, records, stored) if record.get("published")
+        }
+
+    def done(self, engine: Engine, fetch: Fetch) -> None:
+        """The assignments are known: go for their submissions."""
+        super().done(engine, fetch)
+        name = fetch.scope.resource.name
+        if fetch.confirms is None and name == "assignment_groups" and "submissions" in engine.models:
+            self._list_submissions(engine)
+        if fetch.confirms is None and name == "submissions":
+            self._assignments_read += len(fetch.chain)
+            engine.progress.assignments_done(self.title, self._assignments_read, len(self._published))
+
+    def failed(self, engine: Engine, fetch: Fetch, error: CanvasError) -> None:
+        """Canvas refuses a whole chain for one assignment unpublished meanwhile: leave that one out."""
+        if isinstance(error, InvalidAssignmentIds) and fetch.chain and fetch.confirms is None:
+            self.outstanding -= 1
+            self._bisect(engine, fetch)
+            return
+        super().failed(engine, fetch, error)
+        name = fetch.scope.resource.name
+        if fetch.confirms is None and name == "assignment_groups":
+            # Without the assignments their scope and the submissions' are unread too.
+            self._scope(engine, "assignments").complete = False
+            if "submissions" in engine.models:
+                self._scope(engine, "submissions").complete = False
+
+    def _bisect(self, engine: Engine, fetch: Fetch) -> None:
+        if len(fetch.chain) == 1:
+            fetch.scope.hidden_assignments.add(fetch.chain[0])
+            self.notes.append(
+                "an assignment was unpublished during the sync; its submissions are kept as they are"
+            )
+            return
+        middle = len(fetch.chain) // 2
+        for half in (fetch.chain[:middle], fetch.chain[middle:]):
+            self._list_chain(engine, fetch.scope, half)
+
+    def _list_submissions(self, engine: Engine) -> None:
+        scope = self._scope(engine, "submissions")
+        if not self._published:
+            return
+        everything = sorted(self._published)
+        if scope.full:
+            for chain in chains(everything, self.plan.students):
+                self._list_chain(engine, scope, chain)
+            return
+        for parameter in ("submitted_since", "graded_since"):
+            moment = scope.since.strftime("%Y-%m-%dT%H:%M:%SZ") if scope.since else ""
+            self._list_chain(engine, scope, (), ((parameter, moment),))
+        # An assignment published since then has submissions older than both cursors.
+        new = [key for key in everything if key not in scope.covered]
+        for chain in chains(new, self.plan.students, whole_course=False):
+            self._list_chain(engine, scope, chain)
+
+    def _list_chain(
+        self, engine: Engine, scope: ScopeWalk, chain: tuple[int, ...], extra: Params = ()
+    ) -> None:
+        listing = _listing("submissions")
+        ids = tuple(engine.folder.spell(key) for key in chain)
+        params = (*listing.params, *((("assignment_ids[]", ids),) if ids else ()), *extra)
+        self.list(engine, scope, listing, self._ids, params=params, chain=chain)
+
+    def conclude(self, engine: Engine) -> None:
+        """Remember which assignments' submissions have been read whole."""
+        if scope := self.scopes.get("submissions"):
+            scope.covered = frozenset(self._published - scope.hidden_assignments)
+        super().conclude(engine)
+
+
+def chains(
+    assignments: Sequence[int], students: int | None, *, whole_course: bool = True
+) -> Iterator[tuple[int, ...]]:
+    """Split a course's assignments into chains that are read side by side.
+
+    Submissions come as bookmark pages, one after the other; only by asking for some assignments at a
+    time can a big course be read in parallel. A chain is some pages long, so that little is lost to
+    half-empty last pages, and short enough for Canvas's limit on links. An empty tuple stands for the
+    whole course in one chain, without naming any.
+    """
+    if not assignments:
+        return
+    per_assignment = max(students or PER_PAGE, 1)
+    pages = len(assignments) * per_assignment / PER_PAGE
+    if whole_course and students is not None and pages <= PAGES_PER_CHAIN / 2:
+        yield ()
+        return
+    count = max(round(pages / PAGES_PER_CHAIN), -(-len(assignments) // IDS_PER_CHAIN), 1)
+    size = -(-len(assignments) // count)
+    for start in range(0, len(assignments), size):
+        yield tuple(assignments[start : start + size])
+
+
+def overlapping(cursor: datetime | None, seconds: int) -> datetime | None:
+    """Return where a listing goes on: a little before the cursor, for rows then being written."""
+    return cursor and cursor - timedelta(seconds=seconds)
+
+
+def _listing(name: str) -> RestListing:
+    listing = RESOURCES[name].listing
+    if listing is None:
+        raise LookupError(f"{name} has no listing of its own")
+    return listing
+
+
+def _course_listing(engine: Engine, resource: Resource) -> RestListing | None:
+    listing = resource.listing if engine.account_ids or not resource.own_listing else resource.own_listing
+    return listing if listing and listing.level is Level.COURSE else None
+
+
+def _list_by_account(engine: Engine, step: Step, scope: ScopeWalk) -> None:
+    listing = _listing(scope.resource.name)
+    accounts = engine.root_account_ids if listing.level is Level.ROOT_ACCOUNT else engine.account_ids
+    for account in accounts:
+        step.list(engine, scope, listing, {"account": account})
+
+
+def _by_key(
+    engine: Engine, records: Sequence[Any], stored: Collection[int]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (key, record) of the records that were stored."""
+    for record in records:
+        key = engine.key_of(record) if isinstance(record, dict) else None
+        if key is not None and key in stored:
+            yield key, record
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
