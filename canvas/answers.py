@@ -63,16 +63,16 @@ class RawAnswer:
         return _http_date(self.headers.get("Date", "")) or datetime.now(UTC)
 
 
-def inflate(body: bytes, encoding: str, limit: int = MAX_BODY_BYTES) -> bytes:
-    """Undo the content encoding. Raises `Unavailable` when garbled, `BrokenListing` beyond `limit` bytes."""
+def inflate(body: bytes, encoding: str) -> bytes:
+    """Undo the content encoding. Raises `Unavailable` when garbled, `BrokenListing` when too large."""
     if encoding in ("", "identity"):
         return body
     stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        plain = stream.decompress(body, limit + 1)
+        plain = stream.decompress(body, MAX_BODY_BYTES + 1)
     except zlib.error:
         raise Unavailable("Canvas's answer is garbled, not the gzip it was asked for: try later.") from None
-    if len(plain) > limit:
+    if len(plain) > MAX_BODY_BYTES:
         raise too_large()
     if not stream.eof:
         raise Unavailable("Canvas's answer was cut short: try later.")

@@ -202,8 +202,9 @@ class CanvasClient:
         return outcome
 
     def _exchange(self, target: str) -> RawAnswer | CanvasError:
-        """Send one request and read all of its answer. Errors are returned: raised here, they would carry
-        the request, and with it the token, along as their context.
+        """Send one request and read all of its answer.
+
+        Errors are returned: raised here, they would carry the request, and so the token, as context.
         """
         try:
             return _read(self._transport.get(target))
@@ -226,7 +227,7 @@ class CanvasClient:
             body = answers.decode(raw.body)
         except ValueError:
             return answers.undecodable(raw, path, self.origin)
-        kept = {name: raw.headers[name] for name in KEPT_HEADERS if name in raw.headers}
+        kept = {name: value for name in KEPT_HEADERS if (value := raw.headers.get(name)) is not None}
         return Answer(body, raw.as_of, kept, url)
 
 

@@ -7,12 +7,14 @@ than a Python loop per record. Only when a column holds something unexpected is 
 from __future__ import annotations
 
 import math
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import repeat
+from marshal import dumps
 from operator import itemgetter
 from typing import Any
 
@@ -28,6 +30,9 @@ _INT64 = 2**63
 _NONE = frozenset({type(None)})
 _FALSE_WORDS = {"false", "f", "no", "n", "off", "0", ""}
 _TRUE_WORDS = {"true", "t", "yes", "y", "on", "1"}
+_DIGITS = re.compile(r"-?\d{1,19}", re.ASCII)
+_JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_PUNCTUATION = itemgetter(4, 7, 13, 16, 19)  # of YYYY-MM-DDTHH:MM:SSZ
 
 
 def timestamp_text(moment: datetime) -> str:
@@ -36,11 +41,13 @@ def timestamp_text(moment: datetime) -> str:
 
 
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise RejectedRecord(f"text expected, got {type(value).__name__}")
+    if value is not None and not isinstance(value, str):
+        raise RejectedRecord(f"text expected, got {type(value).__name__}")
+    if value and not _storable(value):
+        raise RejectedRecord("text with a NUL or half a character")
+    return value
 
 
 def _short_text(value: Any) -> str | None:
@@ -65,7 +72,9 @@ def _number(value: Any) -> float | None:
 def _integer(value: Any) -> int | None:
     if value is None:
         return None
-    if isinstance(value, str | float) and not isinstance(value, bool):
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)  # not by way of a float, which is exact up to 2**53 only
+    if isinstance(value, str | float):
         number = _number(value)
         value = int(number) if number is not None and number.is_integer() else None
     if isinstance(value, bool) or not isinstance(value, int) or not -_INT64 <= value < _INT64:
@@ -89,8 +98,6 @@ def _timestamp(value: Any) -> str | None:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         raise RejectedRecord("timestamp expected") from None
-    if len(value) == 20 and value[19] == "Z":
-        return f"{value[:10]} {value[11:19]}"
     try:
         return timestamp_text(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except OverflowError:
@@ -98,13 +105,40 @@ def _timestamp(value: Any) -> str | None:
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    if value is None:
+        return None
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError as error:  # nested too deeply, an integer beyond 64 bits, half a character
+        raise RejectedRecord(f"JSON expected: {error}") from None
+    if _JSON_NUL.search(text):
+        raise RejectedRecord("text with a NUL")
+    return text
 
 
-def _integers(values: list[Any]) -> list[Any] | None:
-    present = [value for value in values if value is not None]
-    fits = set(map(type, present)) <= {int} and min(present, default=0) >= -_INT64
-    return values if fits and max(present, default=0) < _INT64 else None
+def _storable(text: str) -> bool:
+    """Say whether databases take a text; a NUL or a lone surrogate would cost its whole batch."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _all_storable(values: list[Any]) -> bool:
+    return _storable("".join(filter(None, values)))
+
+
+def _indexable(values: list[Any]) -> bool:
+    return _all_storable(values) and max(map(len, filter(None, values)), default=0) <= SHORT_TEXT_CHARS
+
+
+def _finite(values: list[Any]) -> bool:
+    return math.isfinite(sum(filter(None, values)))
+
+
+def _in_range(values: list[Any]) -> bool:
+    return min(filter(None, values), default=0) >= -_INT64 and max(filter(None, values), default=0) < _INT64
 
 
 def _timestamps(values: list[Any]) -> list[Any] | None:
@@ -116,7 +150,7 @@ def _timestamps(values: list[Any]) -> list[Any] | None:
         deque(map(datetime.fromisoformat, present), maxlen=0)  # only to have each checked
     except ValueError:
         return None
-    if {value[19] for value in present} - {"Z"}:
+    if set(map(_PUNCTUATION, present)) - {("-", "-", ":", ":", "Z")}:
         return None
     return [None if value is None else f"{value[:10]} {value[11:19]}" for value in values]
 
@@ -125,21 +159,22 @@ def _timestamps(values: list[Any]) -> list[Any] | None:
 class Kind:
     """How a Canvas value becomes a database value.
 
-    A column whose values are all of the types in `passes` is taken as it is; `bulk` converts a whole
-    column in the form Canvas usually sends, or returns None; `convert` takes any single value and
-    raises RejectedRecord for one that cannot be stored.
+    A column whose values are all of the types in `passes`, and `sound`, is taken as it is; `bulk`
+    converts a whole column in the form Canvas usually sends, or returns None; `convert` takes any
+    single value and raises RejectedRecord for one that cannot be stored.
     """
 
     name: str
     convert: Callable[[Any], Any]
     passes: frozenset[type] = _NONE
+    sound: Callable[[list[Any]], bool] | None = None
     bulk: Callable[[list[Any]], list[Any] | None] | None = None
 
 
-TEXT = Kind("text", _text, _NONE | {str})
-SHORT_TEXT = Kind("short text", _short_text)
-NUMBER = Kind("number", _number, _NONE | {float})
-INTEGER = Kind("integer", _integer, bulk=_integers)
+TEXT = Kind("text", _text, _NONE | {str}, _all_storable)
+SHORT_TEXT = Kind("short text", _short_text, _NONE | {str}, _indexable)
+NUMBER = Kind("number", _number, _NONE | {float}, _finite)
+INTEGER = Kind("integer", _integer, _NONE | {int}, _in_range)
 BOOLEAN = Kind("boolean", _boolean, _NONE | {bool})
 TIMESTAMP = Kind("timestamp", _timestamp, bulk=_timestamps)
 JSON = Kind("json", _json)
@@ -185,7 +220,7 @@ class Mapper:
         # The hash covers the mapping and the source: a new column fills on the next sync, and two
         # sources that carry different columns do not take each other's rows for unchanged.
         shape = repr([(source, c.name, c.key, c.kind.name, c.default) for c in columns]).encode()
-        self._hasher = blake2b(digest_size=8, key=blake2b(shape, digest_size=16).digest())
+        self._shape = blake2b(shape, digest_size=16).digest()
 
     def map(self, records: list[Any], as_of: datetime, context: Mapping[str, int] | None = None) -> Mapped:
         """Map a page of records that Canvas sent at `as_of`."""
@@ -257,16 +292,15 @@ class Mapper:
         kind = column.kind
         if column.default is not None:
             values = [column.default if value is None else value for value in values]
-        if set(map(type, values)) <= kind.passes:
+        types = set(map(type, values))
+        if types == _NONE or (types <= kind.passes and (not kind.sound or kind.sound(values))):
             return values
-        if kind is ID:
-            return self._references(values)
         converted = kind.bulk(values) if kind.bulk else None
         if converted is not None:
             return converted
         try:
-            return list(map(kind.convert, values))
-        except RejectedRecord as error:
+            return self._references(values) if kind is ID else list(map(kind.convert, values))
+        except (RejectedRecord, InvalidId) as error:
             raise RejectedRecord(f"{column.name}: {error}") from None
 
     def _keys(self, values: list[Any]) -> list[int]:
@@ -286,9 +320,10 @@ class Mapper:
         return set(map(type, values)) == {int} and min(values) > 0 and max(values) < SHARD_SIZE
 
     def _hash(self, values: tuple[Any, ...]) -> int:
-        hasher = self._hasher.copy()
-        hasher.update(orjson.dumps(values))
-        return int.from_bytes(hasher.digest(), "little", signed=True)
+        # marshal is the cheapest exact form of a tuple of plain values; format 2 does not depend on
+        # which strings are interned or shared.
+        data = blake2b(dumps(values, 2), digest_size=8, person=self._shape)
+        return int.from_bytes(data.digest(), "little", signed=True)
 
 
 def _nested(record: Mapping[str, Any], path: Sequence[str]) -> Any:

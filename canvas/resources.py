@@ -128,6 +128,8 @@ _GRADES = (
     "unposted_current_grade",
     "unposted_final_score",
     "unposted_final_grade",
+    "override_score",
+    "override_grade",
 )
 _SUBMISSION_SOURCES = {"course_id": "@course"}
 _SUBMISSION_FIELDS = (

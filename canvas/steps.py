@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from canvas.client import PER_PAGE, Page
-from canvas.errors import CanvasError, InvalidAssignmentIds, NotFound
+from canvas.errors import CanvasError, InvalidAssignmentIds, NotFound, NotPermitted
 from canvas.fetcher import Listing
 from canvas.resources import RESOURCES, Level, Params, Resource, RestListing
 
@@ -39,6 +39,7 @@ class ScopeWalk:
     covered: frozenset[int] = frozenset()
     seen: set[int] = field(default_factory=set)
     complete: bool = True
+    own_only: bool = False
     unidentified: int = 0
     hidden_assignments: set[int] = field(default_factory=set)
     gone: list[int] = field(default_factory=list)
@@ -47,17 +48,20 @@ class ScopeWalk:
     @property
     def may_conclude(self) -> bool:
         """Whether what this scope did not see may be missing from Canvas."""
-        return self.full and self.complete and not self.unidentified
+        return self.full and self.complete and not self.own_only and not self.unidentified
 
 
 @dataclass(eq=False, slots=True)
 class Fetch:
-    """One listing on its way, and what to do with it. `chain` are the assignment ids it is limited to."""
+    """One listing on its way. `chain` are the assignment ids it is limited to; `confirms` is the missing
+    row it looks for; `everybody`: it asks for other people's rows too.
+    """
 
     step: Step
     scope: ScopeWalk
     chain: tuple[int, ...] = ()
     confirms: int | None = None
+    everybody: bool = True
 
 
 class Step:
@@ -84,12 +88,12 @@ class Step:
         ids: Mapping[str, str],
         *,
         params: Params | None = None,
-        chain: tuple[int, ...] = (),
+        **marks: Any,
     ) -> None:
-        """Ask for a declared listing."""
+        """Ask for a declared listing; `marks` are kept on its Fetch."""
         self.submit(
             engine,
-            Fetch(self, scope, chain),
+            Fetch(self, scope, **marks),
             path=listing.path.format(**ids),
             params=listing.params if params is None else params,
             wrapper=listing.wrapper,
@@ -279,8 +283,12 @@ class CourseStep(Step):
             self.outstanding -= 1
             self._bisect(engine, fetch)
             return
-        super().failed(engine, fetch, error)
         name = fetch.scope.resource.name
+        if isinstance(error, NotPermitted) and name == "submissions" and fetch.confirms is None:
+            self.outstanding -= 1
+            self._list_own_submissions(engine, fetch, error)
+            return
+        super().failed(engine, fetch, error)
         if fetch.confirms is None and name == "assignment_groups":
             # Without the assignments their scope and the submissions' are unread too.
             self._scope(engine, "assignments").complete = False
@@ -297,6 +305,17 @@ class CourseStep(Step):
         middle = len(fetch.chain) // 2
         for half in (fetch.chain[:middle], fetch.chain[middle:]):
             self._list_chain(engine, fetch.scope, half)
+
+    def _list_own_submissions(self, engine: Engine, fetch: Fetch, error: CanvasError) -> None:
+        """Who may not grade sees only their own submissions, and only without asking for anybody's."""
+        scope = fetch.scope
+        if not scope.own_only:
+            scope.own_only = True
+            self.notes.append("this token may not grade here: only its user's own submissions were read")
+            self._list_chain(engine, scope, ())
+        elif not fetch.everybody:
+            scope.complete = False
+            self.errors.append(error)
 
     def _list_submissions(self, engine: Engine) -> None:
         scope = self._scope(engine, "submissions")
@@ -321,7 +340,9 @@ class CourseStep(Step):
         listing = _listing("submissions")
         ids = tuple(engine.folder.spell(key) for key in chain)
         params = (*listing.params, *((("assignment_ids[]", ids),) if ids else ()), *extra)
-        self.list(engine, scope, listing, self._ids, params=params, chain=chain)
+        if scope.own_only:
+            params = tuple(pair for pair in params if pair[0] != "student_ids[]")
+        self.list(engine, scope, listing, self._ids, params=params, chain=chain, everybody=not scope.own_only)
 
     def conclude(self, engine: Engine) -> None:
         """Remember which assignments' submissions have been read whole."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from canvas.client import CanvasClient, Page, RequestRecord
+from canvas.connect import REFUSED
 from canvas.engine import Engine, account_steps
 from canvas.errors import CanvasError, TokenRejected
 from canvas.models import Connection, Course
@@ -29,6 +30,8 @@ RESUME_WITHIN = timedelta(hours=24)
 """A lost run older than this is not taken up again by itself: too much may have changed."""
 
 ALL_MODELS = frozenset(RESOURCES)
+OPEN_TO_ALL = frozenset({"courses", "submissions"})
+"""Whatever a token is refused, it sees its own courses and its user's own submissions."""
 
 
 class UsageError(ValueError):
@@ -89,6 +92,7 @@ def sync(
     """
     options = options or SyncOptions()
     options.check()
+    options = _within_reach(connection, options)
     before = resume or _lost_run(connection, options)
     if before:
         options = _as_before(before, options, connection)
@@ -273,6 +277,14 @@ def _check_spelling(text: str, what: str, sis: str) -> None:
         good = False
     if not good:
         raise UsageError(f"{text!r} is no {what} id: write 42, 123~42 or {sis}:X.")
+
+
+def _within_reach(connection: Connection, options: SyncOptions) -> SyncOptions:
+    """Leave out what the token was refused when it was connected, unless it was asked for by name."""
+    refused = {name for name, found in connection.capabilities.items() if found == REFUSED}
+    if options.models != ALL_MODELS or not refused:
+        return options
+    return replace(options, models=options.models - refused | OPEN_TO_ALL)
 
 
 def _mode(connection: Connection, options: SyncOptions) -> str:

@@ -7,7 +7,7 @@ calls cost six to seven times as much, and writing unchanged rows grows the tabl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, Protocol
@@ -16,6 +16,9 @@ from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from canvas.models import CanvasRow
+
+Differing = tuple[int, datetime | None, bool]
+"""(id, stored as_of or None when the row is new, the stored row is live)."""
 
 Row = tuple[Any, ...]
 """(id, instance id, one value a mapped column, row hash, as_of, deleted_at), as the mapper makes it."""
@@ -54,14 +57,18 @@ class Backend(Protocol):
     def lock(self, table: Table, instance_id: int) -> None:
         """Keep other writers of this table and instance out until the transaction ends."""
 
-    def differing(self, table: Table, rows: Sequence[Row]) -> Iterable[tuple[int, datetime | None, bool]]:
-        """Yield (id, stored as_of or None when new, stored row is live) of rows whose hash differs."""
+    def differing(self, table: Table, rows: Sequence[Row]) -> Iterable[Differing]:
+        """Yield the rows whose hash differs from ours."""
 
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Insert rows whose ids are new."""
 
-    def update(self, table: Table, rows: Sequence[Row], keep_if_null: frozenset[str]) -> None:
-        """Overwrite existing rows; columns in `keep_if_null` keep their value where ours is NULL."""
+    def update(self, table: Table, rows: Sequence[Row], keep_if_null: frozenset[str]) -> int:
+        """Overwrite rows whose content differs and return their number.
+
+        Columns in `keep_if_null` keep their value where ours is NULL; a source that has such columns
+        is no measure of a row, so its hash is kept only with the content it brings.
+        """
 
 
 class Writer:
@@ -77,55 +84,73 @@ class Writer:
         self._dry_run = dry_run
 
     def write(self, table: Table, rows: Sequence[Row]) -> Written:
-        """Write rows of one instance, ids distinct, in one transaction; return exact counts."""
+        """Write rows of one instance in one transaction; return exact counts.
+
+        Of rows with one id the newest counts, of equally new ones the last.
+        """
         if not rows:
             return Written()
-        # Sorted by id, so that two writers never wait for each other in a circle.
-        rows = sorted(rows, key=_row_id)
+        rows = _distinct(rows)
         with transaction.atomic(), connection.wrap_database_errors:
             self._backend.lock(table, rows[0][1])
-            new, changed, written = self._sort_out(rows, self._backend.differing(table, rows))
-            if not self._dry_run:
-                if new:
-                    self._backend.insert(table, new)
-                if changed:
-                    self._backend.update(table, changed, self._kept_columns(table))
-        return written
-
-    def _kept_columns(self, table: Table) -> frozenset[str]:
-        return frozenset(table.columns[2:-3]) if self._partial else frozenset()
-
-    def _sort_out(
-        self, rows: Sequence[Row], differing: Iterable[tuple[int, datetime | None, bool]]
-    ) -> tuple[list[Row], list[Row], Written]:
-        by_id = {row[0]: row for row in rows}
-        new: list[Row] = []
-        changed: list[Row] = []
-        created = updated = deleted = 0
-        for key, stored_as_of, was_live in differing:
-            row = by_id[key]
-            is_live = row[-1] is None
-            if stored_as_of is None:
-                new.append(row)
-                created += is_live
-                deleted += not is_live
-            elif stored_as_of <= datetime.fromisoformat(row[-2]).replace(tzinfo=UTC):
-                changed.append(row)
-                updated += is_live
-                deleted += was_live and not is_live
+            batch = _sort_out(rows, self._backend.differing(table, rows))
+            updated = len(batch.changed) if self._dry_run else self._apply(table, batch)
         live = sum(row[-1] is None for row in rows)
-        written = Written(
-            created=created,
+        return Written(
+            created=batch.created,
             updated=updated,
-            unchanged=live - created - updated,
-            deleted=deleted,
-            rows=len(new) + len(changed),
-            operations=1 + bool(new) + bool(changed),
+            unchanged=live - batch.created - updated,
+            deleted=batch.deleted,
+            rows=len(batch.new) + updated + len(batch.tombstones),
+            operations=1 + bool(batch.new) + bool(batch.changed) + bool(batch.tombstones),
         )
-        return new, changed, written
+
+    def _apply(self, table: Table, batch: _Batch) -> int:
+        """Write a batch; return how many live rows were there before and are not the same now."""
+        keep_if_null = frozenset(table.columns[2:-3]) if self._partial else frozenset()
+        if batch.new:
+            self._backend.insert(table, batch.new)
+        if batch.tombstones:
+            self._backend.update(table, batch.tombstones, keep_if_null)
+        return self._backend.update(table, batch.changed, keep_if_null) if batch.changed else 0
 
 
-_row_id = itemgetter(0)
+@dataclass(slots=True)
+class _Batch:
+    """Rows that differ from the database's, by what is to be done with them."""
+
+    new: list[Row] = field(default_factory=list)
+    changed: list[Row] = field(default_factory=list)
+    tombstones: list[Row] = field(default_factory=list)
+    created: int = 0
+    deleted: int = 0
+
+
+def _sort_out(rows: Sequence[Row], differing: Iterable[Differing]) -> _Batch:
+    by_id = {row[0]: row for row in rows}
+    batch = _Batch()
+    for key, stored_as_of, was_live in differing:
+        row = by_id[key]
+        is_live = row[-1] is None
+        if stored_as_of is None:
+            batch.new.append(row)
+            batch.created += is_live
+            batch.deleted += not is_live
+        elif stored_as_of <= datetime.fromisoformat(row[-2]).replace(tzinfo=UTC):
+            (batch.changed if is_live else batch.tombstones).append(row)
+            batch.deleted += was_live and not is_live
+    return batch
+
+
+def _distinct(rows: Sequence[Row]) -> list[Row]:
+    """Return each id once, sorted: two writers never wait for each other in a circle."""
+    by_id = {row[0]: row for row in rows}
+    if len(by_id) < len(rows):
+        by_id = {row[0]: row for row in sorted(rows, key=_AS_OF)}
+    return [by_id[key] for key in sorted(by_id)]
+
+
+_AS_OF = itemgetter(-2)
 
 
 class _PostgreSQL:
@@ -141,7 +166,14 @@ class _PostgreSQL:
     PENDING = """
         CREATE TEMPORARY TABLE {pending} ON COMMIT DROP AS SELECT {columns} FROM {table} WITH NO DATA
     """
-    UPDATE = "UPDATE {table} AS stored SET {assignments} FROM {pending} AS ours WHERE stored.id = ours.id"
+    UPDATE = """
+        UPDATE {table} AS stored SET {assignments} FROM {pending} AS ours
+        WHERE stored.id = ours.id AND {differs}
+    """
+    REFRESH = """
+        UPDATE {table} AS stored SET row_hash = ours.row_hash FROM {pending} AS ours
+        WHERE stored.id = ours.id AND stored.row_hash <> ours.row_hash
+    """
 
     def __init__(self, database: BaseDatabaseWrapper) -> None:
         self._database = database
@@ -151,7 +183,7 @@ class _PostgreSQL:
             cursor.execute("SET LOCAL TIME ZONE 'UTC'")  # our timestamps carry no offset
             cursor.execute(self.LOCK, [table.name, instance_id])
 
-    def differing(self, table: Table, rows: Sequence[Row]) -> Iterator[tuple[int, datetime | None, bool]]:
+    def differing(self, table: Table, rows: Sequence[Row]) -> Iterator[Differing]:
         ids = [row[0] for row in rows]
         hashes = [row[-3] for row in rows]
         with self._database.cursor() as cursor:
@@ -161,14 +193,22 @@ class _PostgreSQL:
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
         self._copy(table.name, table.columns, rows)
 
-    def update(self, table: Table, rows: Sequence[Row], keep_if_null: frozenset[str]) -> None:
+    def update(self, table: Table, rows: Sequence[Row], keep_if_null: frozenset[str]) -> int:
         names = {"table": table.name, "pending": f"pending_{table.name}", "columns": _names(table.columns)}
-        assignments = _assignments(table, keep_if_null, {name: f"ours.{name}" for name in table.columns})
+        ours = _ours(table, keep_if_null, {name: f"ours.{name}" for name in table.columns})
         with self._database.cursor() as cursor:
             cursor.execute(self.PENDING.format(**names))
             self._copy(names["pending"], table.columns, rows)
-            cursor.execute(self.UPDATE.format(assignments=assignments, **names))
+            cursor.execute(
+                self.UPDATE.format(
+                    assignments=_assignments(ours), differs=_differs(ours, "IS DISTINCT FROM"), **names
+                )
+            )
+            updated: int = cursor.rowcount
+            if not keep_if_null:
+                cursor.execute(self.REFRESH.format(**names))
             cursor.execute(f"DROP TABLE {names['pending']}")
+        return updated
 
     def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         with (
@@ -187,7 +227,8 @@ class _SQLite:
         FROM pending_hash AS ours LEFT JOIN {table} AS stored ON stored.id = ours.id
         WHERE stored.row_hash IS NOT ours.row_hash
     """
-    UPDATE = "UPDATE {table} AS stored SET {assignments} WHERE id = ?1"
+    UPDATE = "UPDATE {table} AS stored SET {assignments} WHERE id = ?1 AND {differs}"
+    REFRESH = "UPDATE {table} SET row_hash = ?2 WHERE id = ?1 AND row_hash <> ?2"
 
     def __init__(self, database: BaseDatabaseWrapper) -> None:
         self._database = database
@@ -195,7 +236,7 @@ class _SQLite:
     def lock(self, table: Table, instance_id: int) -> None:
         """Nothing to do: an IMMEDIATE transaction already keeps every other writer out."""
 
-    def differing(self, table: Table, rows: Sequence[Row]) -> Iterator[tuple[int, datetime | None, bool]]:
+    def differing(self, table: Table, rows: Sequence[Row]) -> Iterator[Differing]:
         raw = self._database.connection
         raw.execute("CREATE TEMP TABLE IF NOT EXISTS pending_hash (id INTEGER PRIMARY KEY, row_hash INTEGER)")
         raw.execute("DELETE FROM pending_hash")
@@ -209,26 +250,42 @@ class _SQLite:
             f"INSERT INTO {table.name} ({_names(table.columns)}) VALUES ({marks})", rows
         )
 
-    def update(self, table: Table, rows: Sequence[Row], keep_if_null: frozenset[str]) -> None:
+    def update(self, table: Table, rows: Sequence[Row], keep_if_null: frozenset[str]) -> int:
         numbers = {column: f"?{position}" for position, column in enumerate(table.columns, start=1)}
-        assignments = _assignments(table, keep_if_null, numbers)
-        self._database.connection.executemany(
-            self.UPDATE.format(table=table.name, assignments=assignments), rows
+        ours = _ours(table, keep_if_null, numbers)
+        sql = self.UPDATE.format(
+            table=table.name, assignments=_assignments(ours), differs=_differs(ours, "IS NOT")
         )
+        raw = self._database.connection
+        updated: int = raw.executemany(sql, rows).rowcount
+        if not keep_if_null:
+            raw.executemany(self.REFRESH.format(table=table.name), ((row[0], row[-3]) for row in rows))
+        return updated
 
 
 def _names(columns: Iterable[str]) -> str:
     return ", ".join(columns)
 
 
-def _assignments(table: Table, keep_if_null: frozenset[str], ours: Mapping[str, str]) -> str:
-    """Return the SET list. A tombstone keeps the time of its first sighting."""
-    special = {name: f"COALESCE({ours[name]}, stored.{name})" for name in keep_if_null}
-    special["deleted_at"] = (
-        f"CASE WHEN {ours['deleted_at']} IS NULL THEN NULL"
-        f" ELSE COALESCE(stored.deleted_at, {ours['deleted_at']}) END"
+def _ours(table: Table, keep_if_null: frozenset[str], names: Mapping[str, str]) -> dict[str, str]:
+    """Return column -> its new value in SQL. A tombstone keeps the time of its first sighting."""
+    ours = {name: names[name] for name in table.columns[1:]}
+    ours |= {name: f"COALESCE({names[name]}, stored.{name})" for name in keep_if_null}
+    deleted_at = names["deleted_at"]
+    ours["deleted_at"] = (
+        f"CASE WHEN {deleted_at} IS NULL THEN NULL ELSE COALESCE(stored.deleted_at, {deleted_at}) END"
     )
-    return ", ".join(f"{name} = {special.get(name, ours[name])}" for name in table.columns[1:])
+    return ours
+
+
+def _assignments(ours: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in ours.items())
+
+
+def _differs(ours: Mapping[str, str], operator: str) -> str:
+    """Return the condition that a row's content is not what is stored; hash and as_of are no content."""
+    content = {name: value for name, value in ours.items() if name not in ("row_hash", "as_of")}
+    return f"({_names(f'stored.{name}' for name in content)}) {operator} ({_names(content.values())})"
 
 
 _BACKENDS: Mapping[str, Callable[[BaseDatabaseWrapper], Backend]] = {

@@ -1,0 +1,168 @@
+"""Is everything fine? Each connection's token, last syncs and rows, and what needs a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import OuterRef, Subquery
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from canvas.lookup import on_shards
+from canvas.models import Connection, Instance
+from canvas.resources import RESOURCES, Resource
+from syncmetrics.models import SyncCount, SyncRun
+
+STALE_AFTER = timedelta(days=2)
+"""A copy older than this needs a person: whatever ran it every night no longer does."""
+
+EXPIRES_SOON = timedelta(days=14)
+EXACT_ROWS = 100_000
+"""Tables are counted exactly up to here; above, the home page would wait for the count."""
+
+_ENDS_THAT_ALARM = {
+    SyncRun.Status.FAILED: "failed",
+    SyncRun.Status.LOST: "was lost: its process ended without a word",
+    SyncRun.Status.PARTIAL: "is partial: some of it could not be read",
+    SyncRun.Status.CANCELLED: "was cancelled",
+}
+_GRAVE_ENDS = frozenset({SyncRun.Status.FAILED, SyncRun.Status.LOST})
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that needs a person; `grave` when the copy is or will be wrong without one."""
+
+    text: str
+    subject: Connection | SyncRun
+    grave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A connection and its latest runs; dry runs are left out."""
+
+    connection: Connection
+    last_run: SyncRun | None
+    last_full: SyncRun | None
+    last_incremental: SyncRun | None
+
+    def problems(self, now: datetime) -> list[Problem]:
+        """Return what needs a person, the token first: without it nothing else helps."""
+        return [*_token_problems(self.connection, now), *_run_problems(self, now), *_age_problems(self, now)]
+
+
+@dataclass(frozen=True, slots=True)
+class RowCount:
+    """How many live rows of a resource an instance has; `exact` says whether they were counted."""
+
+    resource: Resource
+    number: int
+    exact: bool
+
+
+def overviews() -> list[Overview]:
+    """Return all connections with their latest runs, in two queries."""
+    connections = list(
+        Connection.objects.select_related("instance", "owner")
+        .annotate(
+            last_run=_latest("pk"),
+            last_full=latest_completed("pk", mode=SyncRun.Mode.FULL),
+            last_incremental=latest_completed("pk", mode=SyncRun.Mode.INCREMENTAL),
+        )
+        .order_by("name")
+    )
+    names = ("last_run", "last_full", "last_incremental")
+    runs = SyncRun.objects.in_bulk({getattr(each, name) for each in connections for name in names} - {None})
+    return [
+        Overview(each, *(runs.get(getattr(each, name)) for name in names))  # type: ignore[arg-type]
+        for each in connections
+    ]
+
+
+def latest_completed(column: str, **conditions: str) -> Subquery:
+    """Return, to annotate connections with, a column of their latest completed sync of everything."""
+    return _latest(column, sync_status=SyncRun.Status.COMPLETED, sync_type="all", **conditions)
+
+
+def _latest(column: str, **conditions: str) -> Subquery:
+    runs = SyncRun.objects.filter(connection_key=OuterRef("pk"), dry_run=False, **conditions)
+    return Subquery(runs.order_by("-sync_start_time", "-pk").values(column)[:1])
+
+
+def row_counts(instance: Instance) -> list[RowCount]:
+    """Return how many live rows there are of each resource.
+
+    Above `EXACT_ROWS`, the number that the last completed full sync listed.
+    """
+    of_instance = on_shards(shard.number for shard in instance.shards.all())
+    counts = {}
+    for name, resource in RESOURCES.items():
+        live = resource.model._default_manager.filter(of_instance, deleted_at=None)
+        counts[name] = live.order_by()[: EXACT_ROWS + 1].count()
+    listed = _last_listed(instance) if max(counts.values()) > EXACT_ROWS else {}
+    return [
+        RowCount(RESOURCES[name], count, exact=True)
+        if count <= EXACT_ROWS
+        else RowCount(RESOURCES[name], max(EXACT_ROWS, listed.get(name, 0)), exact=False)
+        for name, count in counts.items()
+    ]
+
+
+def _last_listed(instance: Instance) -> dict[str, int]:
+    run = (
+        SyncRun.objects.filter(
+            instance_key=instance.pk,
+            sync_status=SyncRun.Status.COMPLETED,
+            sync_type="all",
+            mode=SyncRun.Mode.FULL,
+            dry_run=False,
+        )
+        .order_by("-sync_start_time")
+        .first()
+    )
+    return dict(SyncCount.objects.filter(run=run).values_list("entity", "processed")) if run else {}
+
+
+def _token_problems(connection: Connection, now: datetime) -> Iterator[Problem]:
+    if connection.state != Connection.State.OK:
+        said = f": {connection.state_message}" if connection.state_message else ""
+        yield Problem(f"{connection.get_state_display().capitalize()}{said}", connection, grave=True)
+    expires = connection.token_expires_at
+    if expires and expires <= now:
+        yield Problem(f"The token expired {timesince(expires, now, depth=1)} ago", connection, grave=True)
+    elif expires and expires <= now + EXPIRES_SOON:
+        yield Problem(f"The token expires in {timesince(now, expires, depth=1)}", connection)
+
+
+def _run_problems(overview: Overview, now: datetime) -> Iterator[Problem]:
+    run = overview.last_run
+    if run is None:
+        return
+    silence = now - run.heartbeat_at
+    if run.sync_status in _ENDS_THAT_ALARM:
+        text = f"The last sync {_ENDS_THAT_ALARM[SyncRun.Status(run.sync_status)]}"
+        yield Problem(text, run, grave=run.sync_status in _GRAVE_ENDS)
+    elif run.sync_end_time is None and silence > timedelta(seconds=settings.SYNC_LEASE_SECONDS):
+        yield Problem(f"The sync at work has been silent for {timesince(run.heartbeat_at, now, depth=1)}", run)
+
+
+def _age_problems(overview: Overview, now: datetime) -> Iterator[Problem]:
+    if overview.last_full is None:
+        yield Problem("No full sync has completed yet", overview.connection)
+        return
+    runs = [run for run in (overview.last_full, overview.last_incremental) if run]
+    latest = max(run.sync_start_time for run in runs)
+    if now - latest > STALE_AFTER:
+        age = timesince(latest, now, depth=1)
+        yield Problem(f"No sync has completed for {age}", overview.connection, grave=True)
+
+
+def check_all(found: list[Overview]) -> list[Problem]:
+    """Return the problems of all connections, grave ones first."""
+    now = timezone.now()
+    problems = [problem for overview in found for problem in overview.problems(now)]
+    return sorted(problems, key=lambda problem: not problem.grave)
