@@ -19,10 +19,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from canvas.client import CanvasClient, Page
-from canvas.errors import CanvasError, TokenRejected
+from canvas.errors import CanvasError, TokenRejected, Unavailable
 from canvas.fetcher import Fetcher, ListingDone, ListingFailed, PageFetched
 from canvas.mapping import Mapper
-from canvas.models import Connection, Scope, Submission
+from canvas.models import Connection, Enrollment, Scope, Submission
 from canvas.progress import Progress
 from canvas.resources import RESOURCES, Level
 from canvas.steps import (
@@ -51,6 +51,8 @@ QUEUE_PAGES = 100
 
 ANALYZE_ROWS = 1_000
 KEYS_PER_STATEMENT = 900
+OUTAGES = 10
+"""So many listings failing in a row, each after all its tries and no page between: Canvas is down."""
 
 
 class Engine:
@@ -90,7 +92,7 @@ class Engine:
         self._active: set[Step] = set()
         self._ended: list[Step] = []
         self._waiting: deque[CourseStep] = deque()
-        self._courses = self._started = 0
+        self._courses = self._started = self._outages = 0
         self._flushed_at = self._beaten_at = time.monotonic()
 
     # --- what steps call -----------------------------------------------------------------------
@@ -168,9 +170,11 @@ class Engine:
     def _may_delete(self, scope: ScopeWalk) -> bool:
         """Whether absence means anything: the connection sees everything, and the rows were asked for."""
         whole = bool(scope.course_key) or bool(self.root_account_ids)
+        demoted = self.connection.account_admin and not self.account_ids
         return (
             self.connection.authoritative
             and whole
+            and not demoted
             and scope.resource.name in self.models
             and not (scope.course_key and scope.resource.name == "users")
         )
@@ -253,15 +257,22 @@ class Engine:
         fetch = event.listing.key
         step = fetch.step
         if isinstance(event, PageFetched):
+            self._outages = 0
             step.page(self, fetch, event.page)
             return
         if isinstance(event, ListingDone):
             step.done(self, fetch)
-        elif isinstance(event.error, CanvasError) and not isinstance(event.error, TokenRejected):
-            step.failed(self, fetch, event.error)
         else:
-            raise event.error
+            self._outages += isinstance(event.error, Unavailable)
+            if self._ends_the_run(event.error):
+                raise event.error
+            step.failed(self, fetch, event.error)
         self._settle(step)
+
+    def _ends_the_run(self, error: Exception) -> bool:
+        """Whether going on is of no use: a dead token, a Canvas that is down, a fault of our own."""
+        fatal = not isinstance(error, CanvasError) or isinstance(error, TokenRejected)
+        return fatal or self._outages >= OUTAGES
 
     def _settle(self, step: Step) -> None:
         """Conclude a step whose listings are all in, and end it when that asked for nothing more."""
@@ -333,13 +344,16 @@ class Engine:
 
     def _write_step(self, step: Step) -> None:
         for scope in step.scopes.values():
-            self._bury(scope)
+            if scope.gone:
+                self._bury(scope.resource.name, scope.gone)
             if scope.unconfirmed:
                 step.notes.append(
                     f"{scope.resource.name}: {scope.unconfirmed} missing, not confirmed deleted"
                 )
             if scope.complete and scope.resource.name in self.models and not self.run.dry_run:
                 self._write_scope(scope)
+        if isinstance(step, CoursesStep):
+            self._bury_enrollments([*step.deleted, *step.scopes["courses"].gone])
         self.run.steps.filter(key=step.key).update(
             state=SyncStep.State.FAILED if step.errors else SyncStep.State.COMPLETED,
             ended_at=timezone.now(),
@@ -349,13 +363,11 @@ class Engine:
             error_message=short("; ".join(dict.fromkeys(map(str, step.errors)))) if step.errors else "",
         )
 
-    def _bury(self, scope: ScopeWalk) -> None:
-        """Mark rows that Canvas confirmed to be gone. The hash goes too: who comes back is written anew."""
-        if not scope.gone:
-            return
-        live = scope.resource.model._default_manager.filter(deleted_at=None)
+    def _bury(self, name: str, keys: Sequence[int]) -> None:
+        """Mark rows that Canvas said are gone. The hash goes too: who comes back is written anew."""
+        live = RESOURCES[name].model._default_manager.filter(deleted_at=None)
         buried = 0
-        for chunk in _chunks(scope.gone):
+        for chunk in _chunks(keys):
             rows = live.filter(id__in=chunk)
             buried += (
                 rows.count()
@@ -364,7 +376,14 @@ class Engine:
                     deleted_at=self.clock, as_of=self.clock, workflow_state="deleted", row_hash=0
                 )
             )
-        self.tracker.record(scope.resource.name, deleted=buried)
+        self.tracker.record(name, deleted=buried)
+
+    def _bury_enrollments(self, courses: Sequence[int]) -> None:
+        """Canvas calls every enrollment of a deleted course deleted, and lists none of them any more."""
+        if "enrollments" in self.models:
+            live = Enrollment.objects.filter(deleted_at=None).values_list("id", flat=True)
+            for chunk in _chunks(courses):
+                self._bury("enrollments", list(live.filter(course_id__in=chunk)))
 
     def _write_scope(self, scope: ScopeWalk) -> None:
         values: dict[str, Any] = {"last_complete_at": self.clock, "cursor": self.clock}
@@ -414,10 +433,11 @@ def account_steps(models: frozenset[str], *, admin: bool) -> list[Step]:
 
 def _administered(pages: Sequence[Page]) -> tuple[list[str], list[str]]:
     """Return the ids of the topmost administered accounts, and of those that are root accounts."""
-    records = [record for page in pages for record in page.rows if isinstance(record, dict)]
-    listed = {str(record.get("id")) for record in records}
+    rows = [record for page in pages for record in page.rows if isinstance(record, dict)]
+    records = [record for record in rows if record.get("id")]
+    listed = {str(record["id"]) for record in records}
     top = [record for record in records if str(record.get("parent_account_id")) not in listed]
     return (
-        [str(record["id"]) for record in top if record.get("id")],
-        [str(record["id"]) for record in top if record.get("id") and not record.get("parent_account_id")],
+        [str(record["id"]) for record in top],
+        [str(record["id"]) for record in top if not record.get("parent_account_id")],
     )

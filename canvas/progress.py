@@ -6,6 +6,9 @@ from __future__ import annotations
 class Progress:
     """Listens to a sync. Does nothing by itself: a command overrides what it shows."""
 
+    def resuming(self, run: int) -> None:
+        """The sync goes on where this run stopped."""
+
     def planned(self, courses: int) -> None:
         """So many courses will be synced."""
 

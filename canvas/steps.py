@@ -149,8 +149,11 @@ class Step:
 
     def _confirm(self, engine: Engine, fetch: Fetch, page: Page) -> None:
         """A missing row answered after all: keep what it says now, unless another row answered for it."""
+        unidentified = fetch.scope.unidentified
         engine.take(fetch.scope, page.rows, page.as_of)
-        if fetch.confirms not in fetch.scope.seen and fetch.confirms is not None:
+        if fetch.scope.unidentified > unidentified:
+            fetch.scope.unconfirmed += 1
+        elif fetch.confirms is not None and fetch.confirms not in fetch.scope.seen:
             fetch.scope.gone.append(fetch.confirms)
 
 
@@ -194,6 +197,7 @@ class CoursesStep(Step):
         self._named = courses
         self._wanted = wanted
         self.plans: dict[int, CoursePlan] = {}
+        self.deleted: set[int] = set()
 
     def begin(self, engine: Engine) -> None:
         """List the courses this connection sees, or fetch the named ones."""
@@ -210,11 +214,19 @@ class CoursesStep(Step):
         else:
             _list_by_account(engine, self, scope)
 
+    def conclude(self, engine: Engine) -> None:
+        """Say so when there is nothing to sync: it is rarely what was meant."""
+        super().conclude(engine)
+        if not self.plans and not self.errors:
+            self.notes.append("this token sees no course here: check whose it is and the term scope")
+
     def take(self, engine: Engine, fetch: Fetch, page: Page) -> None:
         """Store the courses, and remember those whose contents are wanted."""
         stored = engine.take(fetch.scope, page.rows, page.as_of)
         for key, record in _by_key(engine, page.rows, stored):
-            if record.get("workflow_state") != "deleted" and self._wanted(record):
+            if record.get("workflow_state") == "deleted":
+                self.deleted.add(key)
+            elif self._wanted(record):
                 students = record.get("total_students")
                 self.plans[key] = CoursePlan(
                     key,

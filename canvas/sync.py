@@ -109,7 +109,10 @@ def sync(
         dry_run=options.dry_run,
         resumed_from=before,
     )
-    _Sync(run, connection, options, progress or Progress()).perform()
+    progress = progress or Progress()
+    if before:
+        progress.resuming(before.pk)
+    _Sync(run, connection, options, progress).perform()
     return run
 
 
@@ -134,8 +137,8 @@ class _Sync:
             self._fail(error)
         except CancelRequested as error:
             self._finish(SyncRun.Status.CANCELLED, error)
-        except RunTaken:
-            self._run.refresh_from_db()
+        except RunTaken as error:
+            self._finish(SyncRun.Status.LOST, error)
         except KeyboardInterrupt:
             self._finish(SyncRun.Status.CANCELLED, "Interrupted; the next sync can go on with --resume.")
             raise
@@ -149,6 +152,7 @@ class _Sync:
         try:
             clock = client.get_json("users/self").as_of
             SyncRun.objects.filter(pk=self._run.pk).update(canvas_clock=clock)
+            self._mark_connection(Connection.State.OK)
             pages = list(client.pages("accounts")) if self._connection.account_admin else []
             self._engine = Engine(
                 self._run,
@@ -205,14 +209,20 @@ class _Sync:
         if self._engine:
             self._engine.rescue()
         if isinstance(error, TokenRejected):
-            Connection.objects.filter(pk=self._connection.pk).update(
-                state=Connection.State.REJECTED, state_message=str(error), checked_at=timezone.now()
-            )
+            self._mark_connection(Connection.State.REJECTED, str(error))
         self._finish(SyncRun.Status.FAILED, error)
 
+    def _mark_connection(self, state: str, message: str = "") -> None:
+        Connection.objects.filter(pk=self._connection.pk).update(
+            state=state, state_message=message, checked_at=timezone.now()
+        )
+
     def _finish(self, status: str, error: BaseException | str | None = None) -> None:
-        self._tracker.flush()
-        finish_run(self._run, status, error)
+        try:
+            self._tracker.flush()
+            finish_run(self._run, status, error)
+        except RunTaken:
+            self._run.refresh_from_db()
 
 
 def make_client(
@@ -239,16 +249,20 @@ def term_filter(scope: str, now: datetime) -> Callable[[dict[str, Any]], bool]:
     if scope == "all":
         return lambda course: True
     if scope == "active":
-        return lambda course: _is_current(course.get("term"), now)
+        return lambda course: _is_current(_term(course), now)
     if scope.startswith("sis_term_id:"):
-        return lambda course: (course.get("term") or {}).get("sis_term_id") == scope.partition(":")[2]
+        return lambda course: _term(course).get("sis_term_id") == scope.partition(":")[2]
     wanted = split_id(scope)[1]
     return lambda course: _local(course.get("enrollment_term_id")) == wanted
 
 
-def _is_current(term: Any, now: datetime) -> bool:
-    if not isinstance(term, dict):
-        return True
+def _term(course: dict[str, Any]) -> dict[str, Any]:
+    """Return a course's term as the listing included it; empty where it did not."""
+    term = course.get("term")
+    return term if isinstance(term, dict) else {}
+
+
+def _is_current(term: dict[str, Any], now: datetime) -> bool:
     starts, ends = _moment(term.get("start_at")), _moment(term.get("end_at"))
     return (starts is None or starts <= now) and (ends is None or now <= ends)
 

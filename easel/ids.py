@@ -17,6 +17,7 @@ MAX_SHARD_NUMBER = 899
 """Our own shard numbers stay below 900, so that every key is exact in a browser (below 2**53)."""
 
 _INT64 = 2**63
+_LAST_SHARD = _INT64 // SHARD_SIZE
 _SPELLING = re.compile(r"\s*(?:(\d{1,19})~)?(-?\d{1,19})\s*", re.ASCII)
 
 
@@ -48,7 +49,7 @@ def split_id(value: Any) -> tuple[int | None, int]:
     upper, local = divmod(value, SHARD_SIZE)
     if upper and shard is not None:
         raise InvalidId("id names two shards")
-    if local == 0:
+    if local == 0 or (shard is not None and not 0 < shard <= _LAST_SHARD):
         raise InvalidId("id out of range")
     return (upper or None) if shard is None else shard, local
 

@@ -39,6 +39,10 @@ class PlainProgress(Progress):
         self._stream.write(f"{text}\n")
         self._stream.flush()
 
+    def resuming(self, run: int) -> None:
+        """Say which run is taken up."""
+        self.line(f"Going on where run {run} stopped.")
+
     def course_started(self, number: int, courses: int, name: str) -> None:
         """Say which course begins."""
         self.line(f"[{number}/{courses}] Syncing course: {name}")

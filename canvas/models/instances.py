@@ -7,7 +7,7 @@ from django.db import models, transaction
 from django.db.models import Max, Q
 
 from canvas import tokens
-from easel.ids import MAX_SHARD_NUMBER, Folder
+from easel.ids import MAX_SHARD_NUMBER, Folder, InvalidId
 
 
 class Instance(models.Model):
@@ -58,12 +58,16 @@ class Shard(models.Model):
 
     @classmethod
     def allot(cls, instance: Instance, canvas_shard: int | None) -> int:
-        """Return the number of a shard, taking the next free one when it is new."""
+        """Return the number of a shard, taking the next free one when it is new; InvalidId when none is."""
         with transaction.atomic():
+            # One at a time, or two would take the same number.
+            list(Instance.objects.select_for_update(no_key=True).order_by("pk").values_list("pk"))
             known = cls.objects.filter(instance=instance, canvas_shard=canvas_shard).first()
             if known:
                 return known.number
             highest = cls.objects.aggregate(Max("number"))["number__max"] or 0
+            if highest >= MAX_SHARD_NUMBER:
+                raise InvalidId("no shard number is left")
             return cls.objects.create(number=highest + 1, instance=instance, canvas_shard=canvas_shard).number
 
 

@@ -22,6 +22,7 @@ from syncmetrics.runs import RunActive
 from syncmetrics.serializer import run_to_dict
 
 INTERRUPTED = 130
+NOTES_SHOWN = 10
 
 
 class Command(BaseCommand):
@@ -101,6 +102,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(result))
         else:
             self._summary(result)
+        for step in run.steps.exclude(note="")[:NOTES_SHOWN]:
+            self.stderr.write(f"{step.title}: {step.note}")
         if run.sync_status != SyncRun.Status.COMPLETED:
             if run.error_message:
                 self.stderr.write(self.style.ERROR(run.error_message))
