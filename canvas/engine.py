@@ -121,7 +121,7 @@ class Engine:
     def take(self, scope: ScopeWalk, records: list[Any], as_of: datetime) -> set[int]:
         """Map a page's records into the buffers; return the keys of those that could be stored.
 
-        A row repeated over pages counts once. Records of a resource that was not asked for are looked
+        A repeated row counts once, as it was seen first. Records of a resource that was not asked for are looked
         at, for what hangs on them, and not stored.
         """
         name = scope.resource.name
@@ -131,7 +131,8 @@ class Engine:
         if len(keys) == len(mapped.rows) and scope.seen.isdisjoint(keys):
             fresh = mapped.rows
         else:
-            fresh = [row for row in {row[0]: row for row in mapped.rows}.values() if row[0] not in scope.seen]
+            first = {row[0]: row for row in reversed(mapped.rows)}
+            fresh = [row for key, row in first.items() if key not in scope.seen]
         scope.seen |= keys
         for key, spelled, reason in mapped.rejected:
             if key is None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from canvas.client import PER_PAGE, Page
-from canvas.errors import CanvasError, InvalidAssignmentIds, NotFound, NotPermitted
+from canvas.errors import BrokenListing, CanvasError, InvalidAssignmentIds, NotFound, NotPermitted
 from canvas.fetcher import Listing
 from canvas.resources import RESOURCES, Level, Params, Resource, RestListing
 
@@ -271,9 +271,12 @@ class CourseStep(Step):
 
     def _take_assignments(self, engine: Engine, page: Page) -> None:
         key = RESOURCES["assignments"].nested_key
-        groups = [group for group in page.rows if isinstance(group, dict)]
-        records = [record for group in groups for record in _as_list(group.get(key))]
+        nested = [group.get(key) for group in page.rows if isinstance(group, dict)]
+        records = [record for records in nested for record in _as_list(records)]
         scope = self._scope(engine, "assignments")
+        if not all(isinstance(records, list) for records in nested):
+            scope.complete = False
+            self.errors.append(BrokenListing("Canvas sent an assignment group without its assignments."))
         stored = engine.take(scope, records, page.as_of)
         self._published |= {
             key for key, record in _by_key(engine, records, stored) if record.get("published")
