@@ -1,0 +1,84 @@
+"""The console's frame: its name, and a sidebar ordered by what operators come for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def _page(title: str, icon: str, model: str) -> dict[str, Any]:
+    """Return the sidebar's link to a list, for those who may see it. `model` is `app.model`."""
+    app, name = model.split(".")
+
+    def may_view(request: HttpRequest) -> bool:
+        return request.user.has_perm(f"{app}.view_{name}")
+
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": may_view,
+    }
+
+
+# Functions, because the addresses of static files are known only once the settings are read.
+def _style(request: HttpRequest) -> str:
+    return static("easel/console.css")
+
+
+def _favicon(request: HttpRequest) -> str:
+    return static("easel/favicon.svg")
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Easel",
+    "SITE_HEADER": "Easel",
+    "SITE_SUBHEADER": "Canvas data console",
+    "SITE_SYMBOL": "palette",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _favicon}],
+    "SITE_URL": None,
+    "STYLES": [_style],
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "canvas.admin.home.fill_home",
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "items": [{"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")}],
+            },
+            {
+                "title": "Syncs",
+                "items": [
+                    _page("Runs", "sync", "syncmetrics.syncrun"),
+                    _page("Connections", "key", "canvas.connection"),
+                    _page("Instances", "dns", "canvas.instance"),
+                ],
+            },
+            {
+                "title": "Canvas data",
+                "items": [
+                    _page("Courses", "school", "canvas.course"),
+                    _page("Sections", "groups", "canvas.section"),
+                    _page("Users", "person", "canvas.user"),
+                    _page("Enrollments", "badge", "canvas.enrollment"),
+                    _page("Assignment groups", "folder", "canvas.assignmentgroup"),
+                    _page("Assignments", "assignment", "canvas.assignment"),
+                    _page("Submissions", "task", "canvas.submission"),
+                    _page("Terms", "calendar_month", "canvas.term"),
+                    _page("Accounts", "account_tree", "canvas.account"),
+                ],
+            },
+            {
+                "title": "Access to this console",
+                "items": [
+                    _page("People", "manage_accounts", "auth.user"),
+                    _page("Roles", "group", "auth.group"),
+                    _page("Failed logins", "lock", "axes.accessattempt"),
+                    _page("Logins", "login", "axes.accesslog"),
+                ],
+            },
+        ],
+    },
+}

