@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
@@ -30,6 +31,12 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+# A busy machine is no failure: hypothesis times examples, pytest-timeout ends what hangs.
+hypothesis.settings.register_profile(
+    "easel", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("easel")
 
 if settings.SETTINGS_MODULE != "tests.settings":
     pytest.exit("Run pytest without --ds: tests.settings keeps the tests off your own data.", returncode=2)

@@ -44,5 +44,5 @@ def _line(link: Link) -> str:
     more = ", …" if link.missing > len(link.examples) else ""
     return (
         f"{link.model}.{link.column}: {link.rows:,} rows name {link.missing:,} missing"
-        f" {link.parent} rows (Canvas ids {', '.join(link.examples)}{more})"
+        f" {link.parent} rows (ids {', '.join(link.examples)}{more})"
     )
