@@ -11,7 +11,7 @@ from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from canvas.lookup import on_shards
+from canvas.lookup import rows_of
 from canvas.models import Connection, Instance
 from canvas.resources import RESOURCES, Resource
 from syncmetrics.models import SyncCount, SyncRun
@@ -73,14 +73,11 @@ def overviews() -> list[Overview]:
             last_full=latest_completed("pk", mode=SyncRun.Mode.FULL),
             last_incremental=latest_completed("pk", mode=SyncRun.Mode.INCREMENTAL),
         )
-        .order_by("name")
+        .order_by("instance__name", "name")
     )
     names = ("last_run", "last_full", "last_incremental")
     runs = SyncRun.objects.in_bulk({getattr(each, name) for each in connections for name in names} - {None})
-    return [
-        Overview(each, *(runs.get(getattr(each, name)) for name in names))  # type: ignore[arg-type]
-        for each in connections
-    ]
+    return [Overview(each, *(runs.get(getattr(each, name)) for name in names)) for each in connections]
 
 
 def latest_completed(column: str, **conditions: str) -> Subquery:
@@ -98,7 +95,7 @@ def row_counts(instance: Instance) -> list[RowCount]:
 
     Above `EXACT_ROWS`, the number that the last completed full sync listed.
     """
-    of_instance = on_shards(shard.number for shard in instance.shards.all())
+    of_instance = rows_of(instance.pk)
     counts = {}
     for name, resource in RESOURCES.items():
         live = resource.model._default_manager.filter(of_instance, deleted_at=None)
@@ -147,7 +144,9 @@ def _run_problems(overview: Overview, now: datetime) -> Iterator[Problem]:
         text = f"The last sync {_ENDS_THAT_ALARM[SyncRun.Status(run.sync_status)]}"
         yield Problem(text, run, grave=run.sync_status in _GRAVE_ENDS)
     elif run.sync_end_time is None and silence > timedelta(seconds=settings.SYNC_LEASE_SECONDS):
-        yield Problem(f"The sync at work has been silent for {timesince(run.heartbeat_at, now, depth=1)}", run)
+        yield Problem(
+            f"The sync at work has been silent for {timesince(run.heartbeat_at, now, depth=1)}", run
+        )
 
 
 def _age_problems(overview: Overview, now: datetime) -> Iterator[Problem]:

@@ -1,0 +1,268 @@
+"""The console's pages of sync runs: what each one did, step by step, and what it cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.contrib.admin.utils import quote
+from django.contrib.auth import get_user_model
+from django.db.models import Max, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
+
+from syncmetrics.display import (
+    NOTHING,
+    ReadOnlyAdmin,
+    duration,
+    link,
+    moment,
+    number,
+    one_line,
+    run_badge,
+)
+from syncmetrics.models import SyncRun
+from syncmetrics.parts import PARTS
+from syncmetrics.process import host_name
+
+ERROR_CHARACTERS = 60  # of an error in a list
+
+
+def run_link(run: SyncRun | None) -> SafeString | str:
+    """Return a link to a run's page."""
+    if run is None:
+        return NOTHING
+    return link(reverse("admin:syncmetrics_syncrun_change", args=[quote(run.pk)]), one_line(f"Run {run.pk}"))
+
+
+def rows_processed(run: SyncRun) -> int:
+    """Return how many live records a run has listed; wants its counts prefetched."""
+    return sum(count.processed for count in run.counts.all())
+
+
+def short_error(run: SyncRun) -> str:
+    """Return what fits into a list of a run's error."""
+    return Truncator(run.error_message or NOTHING).chars(ERROR_CHARACTERS)
+
+
+class ConnectionFilter(DropdownFilter):  # type: ignore[misc]  # the theme has no types
+    """Runs of one connection, whatever it is called now."""
+
+    title = "connection"
+    parameter_name = "connection"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the connections that have ever run, each under its latest name."""
+        names = SyncRun.objects.exclude(connection_key=None).values_list("connection_key", "connection_name")
+        latest = {key: name for key, name, _ in names.annotate(last=Max("pk")).order_by("last")}
+        return [(str(key), name) for key, name in latest.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncRun]) -> QuerySet[SyncRun]:
+        """Keep the runs of the chosen connection."""
+        chosen = str(self.value() or "")
+        return queryset.filter(connection_key=int(chosen)) if chosen.isdecimal() else queryset
+
+
+OUTCOME = (
+    ("state", "connection", "kind"),
+    ("started", "ended", "took"),
+    ("rows", "rows_written", "requests"),
+)
+COST = (
+    ("request_time", "failed_requests", "throttled", "retries"),
+    ("statement_time", "statements"),
+)
+ORIGIN = (
+    ("trigger", "user", "genre"),
+    ("sync_task_id", "worker", "heartbeat"),
+    ("error_class", "canvas_said"),
+    "what",
+)
+
+
+@admin.register(SyncRun)
+class RunAdmin(ReadOnlyAdmin):
+    """Runs: is it fine, when, of what, how much, how long, why not."""
+
+    list_display = (
+        "run",
+        "state",
+        "connection",
+        "kind",
+        "trigger",
+        "started",
+        "took",
+        "rows",
+        "requests",
+        "error",
+    )
+    list_filter = (
+        ("sync_status", ChoicesDropdownFilter),
+        ConnectionFilter,
+        ("mode", ChoicesDropdownFilter),
+    )
+    date_hierarchy = "sync_start_time"
+    ordering = ("-sync_start_time", "-pk")
+    sortable_by = ("started",)
+    list_per_page = 50
+    change_form_outer_after_template = "admin/syncmetrics/run_parts.html"
+    compressed_fields = False
+
+    def get_fieldsets(self, request: HttpRequest, obj: SyncRun | None = None) -> tuple[Any, ...]:
+        """Return the outcome first; what did not happen takes no room."""
+        happened = {
+            "error_message": obj and obj.error_message,
+            "continues": obj and (obj.resumed_from_id or obj.resumed_by.exists()),
+        }
+        shown = [field for field, true in happened.items() if true]
+        return (
+            (None, {"fields": (*OUTCOME[:1], *shown, *OUTCOME[1:])}),
+            ("What it cost", {"fields": COST}),
+            ("Where it came from", {"classes": ("collapse",), "fields": ORIGIN}),
+        )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncRun]:
+        """Bring the counts along."""
+        runs: QuerySet[SyncRun] = super().get_queryset(request)
+        return runs.prefetch_related("counts")
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: SyncRun, **kwargs: Any
+    ) -> Any:
+        """Add the tables below the run's own fields."""
+        context["parts"] = [part.fill(obj, request.GET) for part in PARTS]
+        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+
+    @display(description="run", ordering="pk")
+    def run(self, run: SyncRun) -> SafeString:
+        """Return its number."""
+        return one_line(f"Run {run.pk}")
+
+    @display(description="state")
+    def state(self, run: SyncRun) -> SafeString:
+        """Return the state as colour and word."""
+        return run_badge(run)
+
+    @display(description="connection")
+    def connection(self, run: SyncRun) -> SafeString | str:
+        """Return a link to the connection, by its name at the time."""
+        if run.connection_key is None:
+            return run.connection_name or NOTHING
+        # By name, not by import: this app knows no other.
+        url = reverse("admin:canvas_connection_change", args=[quote(run.connection_key)])
+        return link(url, run.connection_name)
+
+    @display(description="mode")
+    def kind(self, run: SyncRun) -> str:
+        """Return the mode, and whether anything was written."""
+        return f"{run.get_mode_display()}, dry run" if run.dry_run else run.get_mode_display()
+
+    @display(description="started", ordering="sync_start_time")
+    def started(self, run: SyncRun) -> SafeString | str:
+        """Return when it started."""
+        return moment(run.sync_start_time)
+
+    @display(description="ended")
+    def ended(self, run: SyncRun) -> SafeString | str:
+        """Return when it ended."""
+        return moment(run.sync_end_time)
+
+    @display(description="last sign of life")
+    def heartbeat(self, run: SyncRun) -> SafeString | str:
+        """Return when the process last said that it lives."""
+        return moment(run.heartbeat_at)
+
+    @display(description="Canvas's own clock at the start")
+    def canvas_said(self, run: SyncRun) -> SafeString | str:
+        """Return what incremental syncs reckon with."""
+        return moment(run.canvas_clock)
+
+    @display(description="asked for")
+    def what(self, run: SyncRun) -> str:
+        """Return the options in words."""
+        models = ", ".join(run.options.get("models", ())).replace("_", " ")
+        courses = ", ".join(run.options.get("courses", ()))
+        scope = f"courses {courses}" if courses else f"terms: {run.options.get('term_scope', 'all')}"
+        return f"{models} ({scope})" if models else run.sync_type
+
+    @display(description="took")
+    def took(self, run: SyncRun) -> SafeString | str:
+        """Return how long it took."""
+        return duration(run.total_duration_seconds)
+
+    @display(description="rows")
+    def rows(self, run: SyncRun) -> str:
+        """Return how many records it listed."""
+        return number(rows_processed(run))
+
+    @display(description="error")
+    def error(self, run: SyncRun) -> str:
+        """Return the error in short."""
+        return short_error(run)
+
+    @display(description="resumes / resumed by")
+    def continues(self, run: SyncRun) -> SafeString | str:
+        """Return links to the run it went on from and to those that went on from it."""
+        relatives = [("resumes", run.resumed_from)] if run.resumed_from else []
+        relatives += [("resumed by", later) for later in run.resumed_by.all()]
+        return format_html_join(", ", "{} {}", ((word, run_link(other)) for word, other in relatives))
+
+    @display(description="requests")
+    def requests(self, run: SyncRun) -> str:
+        """Return how many requests it made."""
+        return number(run.api_calls_made)
+
+    @display(description="failed requests")
+    def failed_requests(self, run: SyncRun) -> str:
+        """Return how many of them failed."""
+        return number(run.api_calls_failed)
+
+    @display(description="throttled by Canvas")
+    def throttled(self, run: SyncRun) -> str:
+        """Return how many were refused for the rate limit."""
+        return number(run.api_rate_limit_hits)
+
+    @display(description="retried requests")
+    def retries(self, run: SyncRun) -> str:
+        """Return how many were repeats."""
+        return number(run.api_retries)
+
+    @display(description="mean time of a request")
+    def request_time(self, run: SyncRun) -> str:
+        """Return how long one request took."""
+        return _mean(run.total_api_duration_ms, run.api_calls_made)
+
+    @display(description="rows written")
+    def rows_written(self, run: SyncRun) -> str:
+        """Return how many data rows were new or changed."""
+        return number(run.db_rows_written)
+
+    @display(description="statements")
+    def statements(self, run: SyncRun) -> str:
+        """Return how many statements it sent to the database."""
+        return number(run.db_operations)
+
+    @display(description="time in the database")
+    def statement_time(self, run: SyncRun) -> SafeString | str:
+        """Return how long the database was at work."""
+        return duration(run.db_duration_ms / 1000)
+
+    @display(description="on behalf of")
+    def user(self, run: SyncRun) -> str:
+        """Return the console's user it ran for."""
+        found = get_user_model()._default_manager.filter(pk=run.user_id or 0).first()
+        return str(found) if found else NOTHING
+
+    @display(description="process")
+    def worker(self, run: SyncRun) -> str:
+        """Return where it ran."""
+        return f"process {run.pid} on {host_name(run.host)}" if run.host else NOTHING
+
+
+def _mean(total_ms: float, count: int) -> str:
+    return f"{number(round(total_ms / count, 1))} ms" if count else NOTHING
