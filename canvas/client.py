@@ -25,7 +25,7 @@ from canvas.errors import (
     TokenRejected,
     Unavailable,
 )
-from canvas.pagination import Walk, may_have_lost_next, page_urls, parse_links, path_on
+from canvas.pagination import Walk, is_cut_short, may_have_lost_next, page_urls, parse_links, path_on
 from canvas.throttle import LONGEST_PAUSE_SECONDS, Throttle
 from canvas.transport import Transport, admits_any_address, canvas_origin, failure_of
 from easel.redaction import clean, redact
@@ -151,6 +151,11 @@ class CanvasClient:
         elif may_have_lost_next(url):
             raise BrokenListing(
                 "The URL is so long that Canvas may have left out the next link: ask for fewer ids at once."
+            )
+        elif is_cut_short(links, url):
+            raise BrokenListing(
+                "A page came without the next link although there are more: sync again, and look for a"
+                " proxy in front of Canvas that changes its answers."
             )
         rows = _rows(answer.body, wrapper)
         return Page(rows, answer.as_of, links.next, page_urls(links), url)

@@ -18,6 +18,7 @@ from canvas.errors import CanvasError, NotFound, NotPermitted
 from canvas.models import Connection, Instance, Shard
 from canvas.resources import RESOURCES, Level
 from canvas.throttle import Throttle
+from easel.ids import InvalidId, split_id
 
 _TOKEN_SHARD = re.compile(r"(\d{1,9})~\w+")
 
@@ -85,7 +86,7 @@ def probe_token(client: CanvasClient, token: str) -> Probe:
     me = client.get_json("users/self").body
     if not isinstance(me, dict) or "id" not in me:
         raise ConnectError("What answers there does not speak Canvas's API: check the base URL.")
-    probe = Probe(user_id=_integer(me["id"]), user_name=str(me.get("name") or ""))
+    probe = Probe(user_id=_local_id(me["id"]), user_name=str(me.get("name") or ""))
     accounts = _first_page(client, "accounts")
     records = [record for record in accounts.rows if isinstance(record, dict)] if accounts else []
     roots = [record for record in records if not record.get("parent_account_id")]
@@ -205,5 +206,8 @@ def _free_name(wanted: str) -> str:
     return f"{wanted} {taken + 1}" if taken else wanted
 
 
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _local_id(value: Any) -> int | None:
+    try:
+        return split_id(value)[1]
+    except InvalidId:
+        return None

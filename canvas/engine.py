@@ -1,4 +1,4 @@
-"""The sync engine: fetch threads hand in pages, one thread maps, compares, writes and keeps the books.
+"""The sync engine: fetch threads read and map pages, one thread compares, writes and keeps the books.
 
 Only this thread touches the database. Everything a flush writes (rows, tombstones, scopes, steps, counts,
 heartbeat) is one transaction: after a kill at any line the database holds whole flushes, and a step that
@@ -20,8 +20,9 @@ from django.utils import timezone
 
 from canvas.client import CanvasClient, Page
 from canvas.errors import CanvasError, TokenRejected, Unavailable
-from canvas.fetcher import Fetcher, ListingDone, ListingFailed, PageFetched
-from canvas.mapping import Mapper
+from canvas.fetcher import Fetcher, Listing, ListingDone, ListingFailed, PageFetched
+from canvas.interrupts import held_back
+from canvas.mapping import Mapped, Mapper
 from canvas.models import Connection, Enrollment, Scope, Submission
 from canvas.progress import Progress
 from canvas.resources import RESOURCES, Level
@@ -36,7 +37,7 @@ from canvas.steps import (
     overlapping,
 )
 from canvas.writer import Row, Table, Writer, analyze
-from easel.ids import InvalidId
+from easel.ids import Folder, InvalidId, UnknownShard
 from syncmetrics.models import SyncRun, SyncStep
 from syncmetrics.runs import beat, short
 from syncmetrics.tracker import SyncTracker
@@ -80,12 +81,15 @@ class Engine:
         self.folder = connection.instance.folder()
         self.account_pages = account_pages
         self.account_ids, self.root_account_ids = _administered(account_pages)
-        self.fetcher = Fetcher(client, workers=concurrency + 2, queue_pages=QUEUE_PAGES)
+        self.fetcher = Fetcher(
+            client, workers=concurrency + 2, queue_pages=QUEUE_PAGES, prepare=self._map_in_thread
+        )
         self.failed_steps: list[Step] = []
         self._concurrency = concurrency
-        self._writer = Writer(partial=not connection.authoritative, dry_run=run.dry_run)
-        self._mappers: dict[str, Mapper] = {}
-        self._buffers: dict[str, list[Row]] = {name: [] for name in RESOURCES}
+        self._writer = Writer(dry_run=run.dry_run)
+        self._mappers = _mappers(self.folder, connection.instance_id)
+        self._thread_mappers = _mappers(self.folder.reader(), connection.instance_id)
+        self._buffers: dict[tuple[str, frozenset[str]], list[Row]] = {}
         self._shared_seen: dict[str, set[int]] = {}
         self._stored_scopes = {(scope.resource, scope.course_id): scope for scope in connection.scopes.all()}
         self._created: dict[str, int] = {}
@@ -118,14 +122,36 @@ class Engine:
         except InvalidId:
             return None
 
-    def take(self, scope: ScopeWalk, records: list[Any], as_of: datetime) -> set[int]:
+    def take(
+        self, scope: ScopeWalk, records: list[Any], as_of: datetime, mapped: Mapped | None = None
+    ) -> set[int]:
         """Map a page's records into the buffers; return the keys of those that could be stored.
 
-        A repeated row counts once, as it was seen first. Records of a resource that was not asked for are looked
-        at, for what hangs on them, and not stored.
+        A repeated row counts once, as it was seen first. Records of a resource that was not asked for
+        are looked at, for what hangs on them, and not stored.
         """
+        if self.connection.authoritative:
+            return self._take(scope, mapped or self._map(scope, records, as_of), frozenset())
+        keys: set[int] = set()
+        for absent, alike in self._mappers[scope.resource.name].by_absence(records).items():
+            keys |= self._take(scope, self._map(scope, alike, as_of), absent)
+        return keys
+
+    def _map(self, scope: ScopeWalk, records: list[Any], as_of: datetime) -> Mapped:
+        return self._mappers[scope.resource.name].map(records, as_of, scope.context)
+
+    def _map_in_thread(self, listing: Listing, page: Page) -> Mapped | None:
+        """Map a page in the thread that read it, unless that takes the database."""
+        scope: ScopeWalk = listing.key.scope
+        if not self.connection.authoritative:
+            return None
+        try:
+            return self._thread_mappers[scope.resource.name].map(page.rows, page.as_of, scope.context)
+        except UnknownShard:
+            return None
+
+    def _take(self, scope: ScopeWalk, mapped: Mapped, absent: frozenset[str]) -> set[int]:
         name = scope.resource.name
-        mapped = self._mapper(name).map(records, as_of, scope.context)
         wanted = name in self.models
         keys = {row[0] for row in mapped.rows}
         if len(keys) == len(mapped.rows) and scope.seen.isdisjoint(keys):
@@ -142,7 +168,7 @@ class Engine:
             if wanted:
                 self.tracker.record_rejection(name, spelled, reason)
         if wanted:
-            self._buffers[name].extend(fresh)
+            self._buffers.setdefault((name, absent), []).extend(fresh)
         return keys
 
     def missing(self, scope: ScopeWalk) -> list[tuple[int, str]]:
@@ -200,17 +226,25 @@ class Engine:
         the heartbeat, database errors as they come. Failed steps are in `failed_steps`.
         """
         with self.fetcher:
-            self._record_steps(steps)
-            for step in steps:
-                self._start(step)
-            if plans is not None:
-                self._plan(plans)
+            with held_back():
+                self._begin(steps, plans)
             while self._active or self._waiting or self.fetcher.outstanding:
-                self._feed()
-                self._handle(self.fetcher.next_event(timeout=0.5))
-                self._keep_up()
-            self._flush()
+                event = self.fetcher.next_event(timeout=0.5)
+                with held_back():
+                    self._handle(event)
+                    self._feed()
+                    self._keep_up()
+            with held_back():
+                self._flush()
         self._analyze()
+
+    def _begin(self, steps: Sequence[Step], plans: Sequence[CoursePlan] | None) -> None:
+        self._record_steps(steps)
+        for step in steps:
+            self._start(step)
+        if plans is not None:
+            self._plan(plans)
+        self._feed()
 
     def rescue(self) -> None:
         """Keep what was read before a failure that ends the run."""
@@ -259,7 +293,7 @@ class Engine:
         step = fetch.step
         if isinstance(event, PageFetched):
             self._outages = 0
-            step.page(self, fetch, event.page)
+            step.page(self, fetch, event.page, event.prepared)
             return
         if isinstance(event, ListingDone):
             step.done(self, fetch)
@@ -309,20 +343,18 @@ class Engine:
         """Write everything that is ready, in one transaction."""
         ended, self._ended = self._ended, []
         with self.tracker.batch():
-            for name, rows in self._buffers.items():
-                if rows:
-                    self._write(name, rows)
+            for (name, absent), rows in self._buffers.items():
+                self._write(name, rows, absent)
             for step in ended:
                 self._write_step(step)
             beat(self.run)
-        for rows in self._buffers.values():
-            rows.clear()
+        self._buffers.clear()
         self._flushed_at = self._beaten_at = time.monotonic()
 
-    def _write(self, name: str, rows: Sequence[Row]) -> None:
+    def _write(self, name: str, rows: Sequence[Row], absent: frozenset[str]) -> None:
         started = time.perf_counter()
         table = Table.of(RESOURCES[name].model)
-        written = self._writer.write(table, rows)
+        written = self._writer.write(table, rows, absent=absent)
         self._created[name] = self._created.get(name, 0) + written.created
         processed = written.created + written.updated + written.unchanged
         self.tracker.record(
@@ -399,13 +431,6 @@ class Engine:
             defaults=values,
         )
 
-    def _mapper(self, name: str) -> Mapper:
-        if name not in self._mappers:
-            self._mappers[name] = Mapper(
-                RESOURCES[name].columns, self.folder, self.connection.instance_id, source="rest"
-            )
-        return self._mappers[name]
-
     def _analyze(self) -> None:
         """Give the planner its statistics after a load; without them it scans (docs/adr/0008)."""
         if not self.run.dry_run:
@@ -418,6 +443,13 @@ def _chunks(keys: Sequence[int]) -> Iterator[Sequence[int]]:
     """Split keys so that each part fits the variables of one statement."""
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
         yield keys[start : start + KEYS_PER_STATEMENT]
+
+
+def _mappers(folder: Folder, instance_id: int) -> dict[str, Mapper]:
+    return {
+        name: Mapper(resource.columns, folder, instance_id, source="rest")
+        for name, resource in RESOURCES.items()
+    }
 
 
 def account_steps(models: frozenset[str], *, admin: bool) -> list[Step]:

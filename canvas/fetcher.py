@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -56,10 +56,11 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class PageFetched:
-    """A page is here; pages of one listing come in any order."""
+    """A page is here, with what `prepare` made of it; pages of one listing come in any order."""
 
     listing: Listing
     page: Page
+    prepared: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,19 @@ class _Reading:
 class Fetcher:
     """Reads submitted listings with `workers` threads; a context manager, stopped on leaving."""
 
-    def __init__(self, client: Reader, workers: int, queue_pages: int = 24) -> None:
-        """Start no thread yet. At most `queue_pages` pages wait for the consumer, then workers wait."""
+    def __init__(
+        self,
+        client: Reader,
+        workers: int,
+        queue_pages: int = 24,
+        prepare: Callable[[Listing, Page], Any] | None = None,
+    ) -> None:
+        """Start no thread yet. At most `queue_pages` pages wait for the consumer, then workers wait.
+
+        `prepare` works on each page in the thread that read it; what it raises fails the listing.
+        """
         self._client = client
+        self._prepare = prepare or _as_read
         self._queue_pages = queue_pages
         self._lock = threading.Lock()
         self._work_there = threading.Condition(self._lock)
@@ -218,7 +229,7 @@ class Fetcher:
     def _deliver(self, reading: _Reading, url: str) -> str | None:
         """Read one page, hand it over, and return the URL to go on with in this thread."""
         page = self._read(reading, url)
-        self._put(PageFetched(reading.listing, page))
+        self._put(PageFetched(reading.listing, page, self._prepare(reading.listing, page)))
         with self._lock:
             reading.pages += 1
             if url != reading.tail:
@@ -277,3 +288,7 @@ class Fetcher:
     def _check_running(self) -> None:
         if self._stopped:
             raise Interrupted("The fetcher was stopped.")
+
+
+def _as_read(listing: Listing, page: Page) -> None:
+    """Prepare nothing."""

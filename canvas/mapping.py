@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from canvas.errors import RejectedRecord
-from easel.ids import SHARD_SIZE, Folder, InvalidId
+from easel.ids import SHARD_SIZE, Folder, InvalidId, UnknownShard
 
 SHORT_TEXT_CHARS = 600
 """Text in an index is limited: PostgreSQL refuses index entries over about 2,700 bytes."""
@@ -214,6 +214,8 @@ class Mapper:
         self.columns = tuple(columns)
         self._folder = folder
         self._instance_id = instance_id
+        self._nesting = sorted({c.key.partition(".")[0] for c in columns if "." in c.key})
+        self._absent_of: dict[tuple[Any, ...], frozenset[str]] = {}
         self._plain_keys = [c.key for c in columns if not c.key.startswith("@") and "." not in c.key]
         self._plain = itemgetter(*self._plain_keys)
         self._state = next(i for i, column in enumerate(columns) if column.name == "workflow_state")
@@ -228,10 +230,37 @@ class Mapper:
         self._map_into(mapped, records, timestamp_text(as_of), context or {})
         return mapped
 
+    def by_absence(self, records: list[Any]) -> dict[frozenset[str], list[Any]]:
+        """Group records by the columns they have no key for.
+
+        Canvas leaves out what a token may not see; null means that there is nothing.
+        """
+        groups: dict[frozenset[str], list[Any]] = {}
+        for record in records:
+            shape = self._shape_of(record)
+            if shape not in self._absent_of:
+                self._absent_of[shape] = self._absent(record)
+            groups.setdefault(self._absent_of[shape], []).append(record)
+        return groups
+
+    def _shape_of(self, record: Any) -> tuple[Any, ...]:
+        """Return the keys of a record and of the objects inside that columns are taken from."""
+        if not isinstance(record, dict):
+            return ()
+        inner = (record.get(name) for name in self._nesting)
+        return tuple(record), *(tuple(value) if isinstance(value, dict) else None for value in inner)
+
+    def _absent(self, record: Any) -> frozenset[str]:
+        return frozenset(
+            column.name for column in self.columns if not _carries(record, column.key.split("."))
+        )
+
     def _map_into(self, mapped: Mapped, records: list[Any], as_of: str, context: Mapping[str, int]) -> None:
         try:
             if records:
                 mapped.rows.extend(self._rows(records, as_of, context))
+        except UnknownShard:
+            raise
         except (RejectedRecord, InvalidId) as error:
             if len(records) == 1:
                 mapped.rejected.append(self._rejection(records[0], str(error)))
@@ -244,6 +273,8 @@ class Mapper:
         spelled = record.get("id") if isinstance(record, dict) else None
         try:
             return self._folder.fold_own(spelled), str(spelled), reason
+        except UnknownShard:
+            raise
         except InvalidId:
             return None, str(spelled)[:40], reason
 
@@ -300,6 +331,8 @@ class Mapper:
             return converted
         try:
             return self._references(values) if kind is ID else list(map(kind.convert, values))
+        except UnknownShard:
+            raise
         except (RejectedRecord, InvalidId) as error:
             raise RejectedRecord(f"{column.name}: {error}") from None
 
@@ -331,3 +364,11 @@ def _nested(record: Mapping[str, Any], path: Sequence[str]) -> Any:
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def _carries(record: Any, path: Sequence[str]) -> bool:
+    for key in path:
+        if isinstance(record, dict) and key not in record and not key.startswith("@"):
+            return False
+        record = record.get(key) if isinstance(record, dict) else None
+    return True

@@ -112,6 +112,12 @@ def may_have_lost_next(url: str) -> bool:
     return len(url.encode()) + BOOKMARK_ALLOWANCE_BYTES > LINK_CAP_BYTES
 
 
+def is_cut_short(links: PageLinks, url: str) -> bool:
+    """Say whether a page has no `next` although its numbered listing goes on after it."""
+    here, last = page_token(url) or "1", page_token(links.last or "") or ""
+    return not links.next and _is_ordinal(here) and _is_ordinal(last) and int(here) < int(last)
+
+
 class Walk:
     """The places one listing has been to; raises `BrokenListing` on coming back to any."""
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from canvas.client import PER_PAGE, Page
 from canvas.errors import BrokenListing, CanvasError, InvalidAssignmentIds, NotFound, NotPermitted
-from canvas.fetcher import Listing
+from canvas.fetcher import Fetcher, Listing
+from canvas.mapping import Mapped
+from canvas.progress import Progress
 from canvas.resources import RESOURCES, Level, Params, Resource, RestListing
-
-if TYPE_CHECKING:
-    from canvas.engine import Engine
+from easel.ids import Folder
 
 IDS_PER_CHAIN = 60
 """More assignment ids in one URL would press Canvas's 6 KB limit on all links of a page."""
@@ -64,6 +64,32 @@ class Fetch:
     everybody: bool = True
 
 
+class Host(Protocol):
+    """What steps need of the engine that runs them."""
+
+    fetcher: Fetcher
+    folder: Folder
+    progress: Progress
+    models: frozenset[str]
+    account_pages: Sequence[Page]
+    account_ids: list[str]
+    root_account_ids: list[str]
+
+    def scope(self, name: str, course_key: int = 0) -> ScopeWalk:
+        """Return a fresh walk of a scope."""
+
+    def key_of(self, record: Mapping[str, Any]) -> int | None:
+        """Return the key of a record, or None when it has no usable id."""
+
+    def take(
+        self, scope: ScopeWalk, records: list[Any], as_of: datetime, mapped: Mapped | None = None
+    ) -> set[int]:
+        """Take records in, mapped already or not; return the keys of those that could be stored."""
+
+    def missing(self, scope: ScopeWalk) -> list[tuple[int, str]]:
+        """Return (key, detail path) of live rows that a complete listing of their scope did not show."""
+
+
 class Step:
     """A unit of work: listings run side by side, all of them done before it ends."""
 
@@ -76,13 +102,13 @@ class Step:
         self.notes: list[str] = []
         self.concluded = False
 
-    def begin(self, engine: Engine) -> None:
+    def begin(self, engine: Host) -> None:
         """Submit the first listings."""
         raise NotImplementedError
 
     def list(
         self,
-        engine: Engine,
+        engine: Host,
         scope: ScopeWalk,
         listing: RestListing,
         ids: Mapping[str, str],
@@ -99,27 +125,27 @@ class Step:
             wrapper=listing.wrapper,
         )
 
-    def submit(self, engine: Engine, fetch: Fetch, **request: Any) -> None:
+    def submit(self, engine: Host, fetch: Fetch, **request: Any) -> None:
         """Ask for anything; the answer comes back through `page`, then `done` or `failed`."""
         self.outstanding += 1
         engine.fetcher.submit(Listing(key=fetch, **request))
 
-    def page(self, engine: Engine, fetch: Fetch, page: Page) -> None:
+    def page(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None = None) -> None:
         """Take one page in."""
         if fetch.confirms is not None:
-            self._confirm(engine, fetch, page)
+            self._confirm(engine, fetch, page, mapped)
         else:
-            self.take(engine, fetch, page)
+            self.take(engine, fetch, page, mapped)
 
-    def take(self, engine: Engine, fetch: Fetch, page: Page) -> None:
+    def take(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
         """Hand a page's records to the engine; steps with nested records override it."""
-        engine.take(fetch.scope, page.rows, page.as_of)
+        engine.take(fetch.scope, page.rows, page.as_of, mapped)
 
-    def done(self, engine: Engine, fetch: Fetch) -> None:
+    def done(self, engine: Host, fetch: Fetch) -> None:
         """One listing was read to its end."""
         self.outstanding -= 1
 
-    def failed(self, engine: Engine, fetch: Fetch, error: CanvasError) -> None:
+    def failed(self, engine: Host, fetch: Fetch, error: CanvasError) -> None:
         """One listing could not be read to its end: its scope concludes nothing, the step fails."""
         self.outstanding -= 1
         if fetch.confirms is None:
@@ -130,7 +156,7 @@ class Step:
         else:
             fetch.scope.unconfirmed += 1
 
-    def conclude(self, engine: Engine) -> None:
+    def conclude(self, engine: Host) -> None:
         """Look a second time for what complete listings did not show, once all of them are in."""
         self.concluded = True
         for scope in self.scopes.values():
@@ -141,16 +167,16 @@ class Step:
                     f"{scope.resource.name}: records without a usable id, no deletions concluded"
                 )
 
-    def _look_again(self, engine: Engine, scope: ScopeWalk, missing: Sequence[tuple[int, str]]) -> None:
+    def _look_again(self, engine: Host, scope: ScopeWalk, missing: Sequence[tuple[int, str]]) -> None:
         for key, path in missing[:MAX_CONFIRMATIONS]:
             self.submit(engine, Fetch(self, scope, confirms=key), path=path, single=True)
         if postponed := len(missing) - MAX_CONFIRMATIONS:
             scope.unconfirmed += max(postponed, 0)
 
-    def _confirm(self, engine: Engine, fetch: Fetch, page: Page) -> None:
+    def _confirm(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
         """A missing row answered after all: keep what it says now, unless another row answered for it."""
         unidentified = fetch.scope.unidentified
-        engine.take(fetch.scope, page.rows, page.as_of)
+        engine.take(fetch.scope, page.rows, page.as_of, mapped)
         if fetch.scope.unidentified > unidentified:
             fetch.scope.unconfirmed += 1
         elif fetch.confirms is not None and fetch.confirms not in fetch.scope.seen:
@@ -160,7 +186,7 @@ class Step:
 class AccountsStep(Step):
     """The accounts a token administers, and all below them."""
 
-    def begin(self, engine: Engine) -> None:
+    def begin(self, engine: Host) -> None:
         """List the sub-accounts; the administered accounts themselves are known already."""
         scope = self.scopes["accounts"] = engine.scope("accounts")
         for page in engine.account_pages:
@@ -171,7 +197,7 @@ class AccountsStep(Step):
 class AccountWideStep(Step):
     """One resource listed account by account: terms, users."""
 
-    def begin(self, engine: Engine) -> None:
+    def begin(self, engine: Host) -> None:
         """List the resource in every administered account."""
         self.scopes[self.key] = scope = engine.scope(self.key)
         _list_by_account(engine, self, scope)
@@ -199,7 +225,7 @@ class CoursesStep(Step):
         self.plans: dict[int, CoursePlan] = {}
         self.deleted: set[int] = set()
 
-    def begin(self, engine: Engine) -> None:
+    def begin(self, engine: Host) -> None:
         """List the courses this connection sees, or fetch the named ones."""
         scope = self.scopes["courses"] = engine.scope("courses")
         resource = scope.resource
@@ -214,19 +240,19 @@ class CoursesStep(Step):
         else:
             _list_by_account(engine, self, scope)
 
-    def conclude(self, engine: Engine) -> None:
+    def conclude(self, engine: Host) -> None:
         """Say so when there is nothing to sync: it is rarely what was meant."""
         super().conclude(engine)
         if not self.plans and not self.errors:
             self.notes.append("this token sees no course here: check whose it is and the term scope")
 
-    def take(self, engine: Engine, fetch: Fetch, page: Page) -> None:
+    def take(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
         """Store the courses, and remember those whose contents are wanted."""
-        stored = engine.take(fetch.scope, page.rows, page.as_of)
+        stored = engine.take(fetch.scope, page.rows, page.as_of, mapped)
         for key, record in _by_key(engine, page.rows, stored):
             if record.get("workflow_state") == "deleted":
                 self.deleted.add(key)
-            elif self._wanted(record):
+            elif self._wanted(record) and not _is_closed(record):
                 students = record.get("total_students")
                 self.plans[key] = CoursePlan(
                     key,
@@ -234,6 +260,13 @@ class CoursesStep(Step):
                     str(record.get("name") or record.get("course_code") or f"course {record.get('id')}"),
                     students if isinstance(students, int) else None,
                 )
+
+
+def _is_closed(course: Mapping[str, Any]) -> bool:
+    """Whether a token's user only studies in a course that is not published: Canvas shows nothing of it."""
+    own = [record for record in _as_list(course.get("enrollments")) if isinstance(record, dict)]
+    learns = {"student", "observer"}.issuperset(record.get("type") for record in own)
+    return course.get("workflow_state") == "unpublished" and bool(own) and learns
 
 
 class CourseStep(Step):
@@ -247,7 +280,7 @@ class CourseStep(Step):
         self._assignments_read = 0
         self._ids = {"course": plan.canvas_id}
 
-    def begin(self, engine: Engine) -> None:
+    def begin(self, engine: Host) -> None:
         """List what was asked for; the assignments also when only their submissions were."""
         for resource in RESOURCES.values():
             listing = _course_listing(engine, resource)
@@ -258,18 +291,18 @@ class CourseStep(Step):
                 engine, self._scope(engine, "assignment_groups"), _listing("assignment_groups"), self._ids
             )
 
-    def _scope(self, engine: Engine, name: str) -> ScopeWalk:
+    def _scope(self, engine: Host, name: str) -> ScopeWalk:
         if name not in self.scopes:
             self.scopes[name] = engine.scope(name, self.plan.key)
         return self.scopes[name]
 
-    def take(self, engine: Engine, fetch: Fetch, page: Page) -> None:
+    def take(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
         """Store the page; assignments stand inside their groups."""
-        engine.take(fetch.scope, page.rows, page.as_of)
+        engine.take(fetch.scope, page.rows, page.as_of, mapped)
         if fetch.scope.resource.name == "assignment_groups":
             self._take_assignments(engine, page)
 
-    def _take_assignments(self, engine: Engine, page: Page) -> None:
+    def _take_assignments(self, engine: Host, page: Page) -> None:
         key = RESOURCES["assignments"].nested_key
         nested = [group.get(key) for group in page.rows if isinstance(group, dict)]
         records = [record for records in nested for record in _as_list(records)]
@@ -282,17 +315,19 @@ class CourseStep(Step):
             key for key, record in _by_key(engine, records, stored) if record.get("published")
         }
 
-    def done(self, engine: Engine, fetch: Fetch) -> None:
+    def done(self, engine: Host, fetch: Fetch) -> None:
         """The assignments are known: go for their submissions."""
         super().done(engine, fetch)
         name = fetch.scope.resource.name
         if fetch.confirms is None and name == "assignment_groups" and "submissions" in engine.models:
             self._list_submissions(engine)
         if fetch.confirms is None and name == "submissions":
-            self._assignments_read += len(fetch.chain)
-            engine.progress.assignments_done(self.title, self._assignments_read, len(self._published))
+            # A listing that names no assignment was of all of them.
+            every = len(self._published)
+            self._assignments_read = min(self._assignments_read + (len(fetch.chain) or every), every)
+            engine.progress.assignments_done(self.title, self._assignments_read, every)
 
-    def failed(self, engine: Engine, fetch: Fetch, error: CanvasError) -> None:
+    def failed(self, engine: Host, fetch: Fetch, error: CanvasError) -> None:
         """Canvas refuses a whole chain for one assignment unpublished meanwhile: leave that one out."""
         if isinstance(error, InvalidAssignmentIds) and fetch.chain and fetch.confirms is None:
             self.outstanding -= 1
@@ -310,7 +345,7 @@ class CourseStep(Step):
             if "submissions" in engine.models:
                 self._scope(engine, "submissions").complete = False
 
-    def _bisect(self, engine: Engine, fetch: Fetch) -> None:
+    def _bisect(self, engine: Host, fetch: Fetch) -> None:
         if len(fetch.chain) == 1:
             fetch.scope.hidden_assignments.add(fetch.chain[0])
             self.notes.append(
@@ -321,7 +356,7 @@ class CourseStep(Step):
         for half in (fetch.chain[:middle], fetch.chain[middle:]):
             self._list_chain(engine, fetch.scope, half)
 
-    def _list_own_submissions(self, engine: Engine, fetch: Fetch, error: CanvasError) -> None:
+    def _list_own_submissions(self, engine: Host, fetch: Fetch, error: CanvasError) -> None:
         """Who may not grade sees only their own submissions, and only without asking for anybody's."""
         scope = fetch.scope
         if not scope.own_only:
@@ -332,7 +367,7 @@ class CourseStep(Step):
             scope.complete = False
             self.errors.append(error)
 
-    def _list_submissions(self, engine: Engine) -> None:
+    def _list_submissions(self, engine: Host) -> None:
         scope = self._scope(engine, "submissions")
         if not self._published:
             return
@@ -349,9 +384,7 @@ class CourseStep(Step):
         for chain in chains(new, self.plan.students, whole_course=False):
             self._list_chain(engine, scope, chain)
 
-    def _list_chain(
-        self, engine: Engine, scope: ScopeWalk, chain: tuple[int, ...], extra: Params = ()
-    ) -> None:
+    def _list_chain(self, engine: Host, scope: ScopeWalk, chain: tuple[int, ...], extra: Params = ()) -> None:
         listing = _listing("submissions")
         ids = tuple(engine.folder.spell(key) for key in chain)
         params = (*listing.params, *((("assignment_ids[]", ids),) if ids else ()), *extra)
@@ -359,7 +392,7 @@ class CourseStep(Step):
             params = tuple(pair for pair in params if pair[0] != "student_ids[]")
         self.list(engine, scope, listing, self._ids, params=params, chain=chain, everybody=not scope.own_only)
 
-    def conclude(self, engine: Engine) -> None:
+    def conclude(self, engine: Host) -> None:
         """Remember which assignments' submissions have been read whole."""
         if scope := self.scopes.get("submissions"):
             scope.covered = frozenset(self._published - scope.hidden_assignments)
@@ -401,12 +434,12 @@ def _listing(name: str) -> RestListing:
     return listing
 
 
-def _course_listing(engine: Engine, resource: Resource) -> RestListing | None:
+def _course_listing(engine: Host, resource: Resource) -> RestListing | None:
     listing = resource.listing if engine.account_ids or not resource.own_listing else resource.own_listing
     return listing if listing and listing.level is Level.COURSE else None
 
 
-def _list_by_account(engine: Engine, step: Step, scope: ScopeWalk) -> None:
+def _list_by_account(engine: Host, step: Step, scope: ScopeWalk) -> None:
     listing = _listing(scope.resource.name)
     accounts = engine.root_account_ids if listing.level is Level.ROOT_ACCOUNT else engine.account_ids
     for account in accounts:
@@ -414,7 +447,7 @@ def _list_by_account(engine: Engine, step: Step, scope: ScopeWalk) -> None:
 
 
 def _by_key(
-    engine: Engine, records: Sequence[Any], stored: Collection[int]
+    engine: Host, records: Sequence[Any], stored: Collection[int]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (key, record) of the records that were stored."""
     for record in records:

@@ -16,6 +16,7 @@ from canvas.client import CanvasClient, Page, RequestRecord
 from canvas.connect import REFUSED
 from canvas.engine import Engine, account_steps
 from canvas.errors import CanvasError, TokenRejected
+from canvas.interrupts import held_back
 from canvas.models import Connection, Course
 from canvas.progress import Progress
 from canvas.resources import RESOURCES
@@ -219,8 +220,9 @@ class _Sync:
 
     def _finish(self, status: str, error: BaseException | str | None = None) -> None:
         try:
-            self._tracker.flush()
-            finish_run(self._run, status, error)
+            with held_back():
+                self._tracker.flush()
+                finish_run(self._run, status, error)
         except RunTaken:
             self._run.refresh_from_db()
 

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import io
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -31,6 +32,8 @@ from canvas.pagination import origin_of
 
 POOL_COUNT = 10
 BUFFER_BYTES = 65_536
+STAND_IN = "/"
+_PLAIN_TARGET = re.compile(r"/[!-\"$-~]*")  # visible ASCII without a fragment: sent as it is
 _TLS_CUTS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _UNUSABLE = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError)
@@ -140,6 +143,7 @@ class Transport(HTTPAdapter):
         self._settings = _environment(origin)
         self._proxied = bool(select_proxy(origin, self._settings["proxies"]))
         self._sockets = Sockets(total_seconds, any_address or self._proxied)
+        self._wanted = _Wanted()
         self._pool: Any = None
         self._pool_made = threading.Lock()
 
@@ -163,7 +167,7 @@ class Transport(HTTPAdapter):
                     pool, self.origin, self._settings["verify"], self._settings["cert"]
                 )
                 kind = _WatchedSecure if self.origin.startswith("https:") else _Watched
-                pool.ConnectionCls = partial(kind, sockets=self._sockets)
+                pool.ConnectionCls = partial(kind, sockets=self._sockets, wanted=self._wanted)
                 self._pool = pool
         return self._pool
 
@@ -171,10 +175,16 @@ class Transport(HTTPAdapter):
         """Do nothing more: the pool was given its TLS settings when it was made."""
 
     def request_url(self, request: PreparedRequest, proxies: Mapping[str, str] | None) -> str:
-        """Return the target to ask for: the whole URL only where a proxy forwards plain http."""
+        """Return what urllib3 is told to ask for: the whole URL only where a proxy forwards plain http.
+
+        urllib3 encodes a target byte by byte in Python, twice: half a millisecond for the 2,000 characters
+        of ours. So it sees a stand-in, and the connection sends what is wanted.
+        """
         if self._proxied:
             return super().request_url(request, proxies)
-        return (request.url or "")[len(self.origin) :]
+        target = (request.url or "")[len(self.origin) :]
+        self._wanted.target = target if _PLAIN_TARGET.fullmatch(target) else None
+        return STAND_IN if self._wanted.target else target
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """Wrap the answer, without the cookies nobody will send back."""
@@ -239,12 +249,22 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting += [item for item in inner if isinstance(item, BaseException)]
 
 
+class _Wanted(threading.local):
+    """The target each thread is asking for, where urllib3 sees only a stand-in."""
+
+    target: str | None = None
+
+
 class _Watched(HTTPConnection):
     """A connection under the rules of `Sockets`."""
 
-    def __init__(self, *args: Any, sockets: Sockets, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, sockets: Sockets, wanted: _Wanted, **kwargs: Any) -> None:
         self._sockets = sockets
+        self._wanted = wanted
         super().__init__(*args, **kwargs)
+
+    def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+        super().putrequest(method, self._wanted.target or url, *args, **kwargs)
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()

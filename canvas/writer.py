@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -51,6 +53,10 @@ class Written:
     operations: int = 0
 
 
+SQLITE_VARIABLES = 16_000
+"""Half of what SQLite takes in one statement by default (SQLITE_MAX_VARIABLE_NUMBER, 32,766)."""
+
+
 class Backend(Protocol):
     """The three statements that differ between databases."""
 
@@ -83,10 +89,11 @@ class Writer:
         self._partial = partial
         self._dry_run = dry_run
 
-    def write(self, table: Table, rows: Sequence[Row]) -> Written:
+    def write(self, table: Table, rows: Sequence[Row], *, absent: frozenset[str] = frozenset()) -> Written:
         """Write rows of one instance in one transaction; return exact counts.
 
-        Of rows with one id the newest counts, of equally new ones the last.
+        Of rows with one id the newest counts, of equally new ones the last. `absent` are columns that
+        the records did not have; what they hold already is kept.
         """
         if not rows:
             return Written()
@@ -94,7 +101,7 @@ class Writer:
         with transaction.atomic(), connection.wrap_database_errors:
             self._backend.lock(table, rows[0][1])
             batch = _sort_out(rows, self._backend.differing(table, rows))
-            updated = len(batch.changed) if self._dry_run else self._apply(table, batch)
+            updated = len(batch.changed) if self._dry_run else self._apply(table, batch, absent)
         live = sum(row[-1] is None for row in rows)
         return Written(
             created=batch.created,
@@ -105,9 +112,9 @@ class Writer:
             operations=1 + bool(batch.new) + bool(batch.changed) + bool(batch.tombstones),
         )
 
-    def _apply(self, table: Table, batch: _Batch) -> int:
+    def _apply(self, table: Table, batch: _Batch, absent: frozenset[str]) -> int:
         """Write a batch; return how many live rows were there before and are not the same now."""
-        keep_if_null = frozenset(table.columns[2:-3]) if self._partial else frozenset()
+        keep_if_null = frozenset(table.columns[2:-3]) if self._partial else absent
         if batch.new:
             self._backend.insert(table, batch.new)
         if batch.tombstones:
@@ -156,11 +163,16 @@ _AS_OF = itemgetter(-2)
 class _PostgreSQL:
     """COPY for new rows; COPY into a temporary table and one UPDATE for changed ones."""
 
+    # Our timestamps carry no offset. Compiling a statement takes longer than these run.
+    SETTINGS = "SET LOCAL TIME ZONE 'UTC'; SET LOCAL jit = off"
     LOCK = "SELECT pg_advisory_xact_lock(%s::regclass::oid::int, %s)"
+    # LATERAL with LIMIT looks each id up: a plain join reads the whole table for every batch.
     DIFFERING = """
         SELECT ours.id, stored.as_of, stored.deleted_at IS NULL
         FROM unnest(%s::bigint[], %s::bigint[]) AS ours (id, row_hash)
-        LEFT JOIN {table} AS stored ON stored.id = ours.id
+        LEFT JOIN LATERAL (
+            SELECT row_hash, as_of, deleted_at FROM {table} WHERE id = ours.id LIMIT 1
+        ) AS stored ON TRUE
         WHERE stored.row_hash IS DISTINCT FROM ours.row_hash
     """
     PENDING = """
@@ -180,14 +192,13 @@ class _PostgreSQL:
 
     def lock(self, table: Table, instance_id: int) -> None:
         with self._database.cursor() as cursor:
-            cursor.execute("SET LOCAL TIME ZONE 'UTC'")  # our timestamps carry no offset
+            cursor.execute(self.SETTINGS)
             cursor.execute(self.LOCK, [table.name, instance_id])
 
     def differing(self, table: Table, rows: Sequence[Row]) -> Iterator[Differing]:
-        ids = [row[0] for row in rows]
-        hashes = [row[-3] for row in rows]
+        arrays = [_array(row[0] for row in rows), _array(row[-3] for row in rows)]
         with self._database.cursor() as cursor:
-            cursor.execute(self.DIFFERING.format(table=table.name), [ids, hashes])
+            cursor.execute(self.DIFFERING.format(table=table.name), arrays)
             yield from cursor.fetchall()
 
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
@@ -245,10 +256,14 @@ class _SQLite:
             yield key, as_of and as_of.replace(tzinfo=UTC), bool(live)
 
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
-        marks = ", ".join("?" * len(table.columns))
-        self._database.connection.executemany(
-            f"INSERT INTO {table.name} ({_names(table.columns)}) VALUES ({marks})", rows
-        )
+        # Many rows a statement: the driver gives up Python's lock once a statement, and with one row each
+        # it would queue for it behind the fetch threads row by row.
+        raw = self._database.connection
+        size = SQLITE_VARIABLES // len(table.columns)
+        even = len(rows) - len(rows) % size
+        for start in range(0, even, size):
+            raw.execute(_insert(table, size), tuple(chain.from_iterable(rows[start : start + size])))
+        raw.executemany(_insert(table, 1), rows[even:])
 
     def update(self, table: Table, rows: Sequence[Row], keep_if_null: frozenset[str]) -> int:
         numbers = {column: f"?{position}" for position, column in enumerate(table.columns, start=1)}
@@ -261,6 +276,17 @@ class _SQLite:
         if not keep_if_null:
             raw.executemany(self.REFRESH.format(table=table.name), ((row[0], row[-3]) for row in rows))
         return updated
+
+
+def _array(numbers: Iterable[int]) -> str:
+    """Return numbers as PostgreSQL spells an array; the driver takes ten times as long over a list."""
+    return f"{{{','.join(map(str, numbers))}}}"
+
+
+@cache
+def _insert(table: Table, rows: int) -> str:
+    marks = f"({_names('?' * len(table.columns))})"
+    return f"INSERT INTO {table.name} ({_names(table.columns)}) VALUES {_names([marks] * rows)}"
 
 
 def _names(columns: Iterable[str]) -> str:
