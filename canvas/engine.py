@@ -383,8 +383,9 @@ class Engine:
                 step.notes.append(
                     f"{scope.resource.name}: {scope.unconfirmed} missing, not confirmed deleted"
                 )
-            if scope.complete and scope.resource.name in self.models and not self.run.dry_run:
-                self._write_scope(scope)
+        if not self.run.dry_run:
+            read = [scope for scope in step.scopes.values() if scope.complete]
+            self._write_scopes([scope for scope in read if scope.resource.name in self.models])
         if isinstance(step, CoursesStep):
             self._bury_enrollments([*step.deleted, *step.scopes["courses"].gone])
         self.run.steps.filter(key=step.key).update(
@@ -418,17 +419,25 @@ class Engine:
             for chunk in _chunks(courses):
                 self._bury("enrollments", list(live.filter(course_id__in=chunk)))
 
-    def _write_scope(self, scope: ScopeWalk) -> None:
-        values: dict[str, Any] = {"last_complete_at": self.clock, "cursor": self.clock}
-        if scope.full:
-            values["last_full_at"] = self.clock
-        if scope.resource.name == "submissions":
-            values["covered"] = sorted(scope.covered)
-        Scope.objects.update_or_create(
+    def _write_scopes(self, scopes: Sequence[ScopeWalk]) -> None:
+        Scope.objects.bulk_create(
+            map(self._scope_row, scopes),
+            update_conflicts=True,
+            unique_fields=["connection", "resource", "course_id"],
+            update_fields=["last_complete_at", "last_full_at", "cursor", "covered"],
+        )
+
+    def _scope_row(self, scope: ScopeWalk) -> Scope:
+        name = scope.resource.name
+        before = self._stored_scopes.get((name, scope.course_key))
+        return Scope(
             connection=self.connection,
-            resource=scope.resource.name,
+            resource=name,
             course_id=scope.course_key,
-            defaults=values,
+            last_complete_at=self.clock,
+            last_full_at=self.clock if scope.full or before is None else before.last_full_at,
+            cursor=self.clock,
+            covered=sorted(scope.covered) if name == "submissions" else [],
         )
 
     def _analyze(self) -> None:

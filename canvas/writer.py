@@ -78,15 +78,10 @@ class Backend(Protocol):
 
 
 class Writer:
-    """Writes batches of rows of one database connection.
+    """Writes batches of rows of one database connection; with `dry_run`, only says what it would do."""
 
-    `partial` marks a source that may not see every column (a token with fewer rights): what it leaves
-    empty does not blank what a better source has filled.
-    """
-
-    def __init__(self, *, partial: bool = False, dry_run: bool = False) -> None:
+    def __init__(self, *, dry_run: bool = False) -> None:
         self._backend = _BACKENDS[connection.vendor](connection)
-        self._partial = partial
         self._dry_run = dry_run
 
     def write(self, table: Table, rows: Sequence[Row], *, absent: frozenset[str] = frozenset()) -> Written:
@@ -114,12 +109,11 @@ class Writer:
 
     def _apply(self, table: Table, batch: _Batch, absent: frozenset[str]) -> int:
         """Write a batch; return how many live rows were there before and are not the same now."""
-        keep_if_null = frozenset(table.columns[2:-3]) if self._partial else absent
         if batch.new:
             self._backend.insert(table, batch.new)
         if batch.tombstones:
-            self._backend.update(table, batch.tombstones, keep_if_null)
-        return self._backend.update(table, batch.changed, keep_if_null) if batch.changed else 0
+            self._backend.update(table, batch.tombstones, absent)
+        return self._backend.update(table, batch.changed, absent) if batch.changed else 0
 
 
 @dataclass(slots=True)
