@@ -1,0 +1,32 @@
+"""One sync, measured: the product's own function in a process of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.children.process import answer, peak_memory_mb, read_options, spending
+
+
+def main() -> None:
+    """Sync as the options say (`models`, `courses`, `mode`); print what it took and what it did."""
+    options = read_options()
+    # After Django is set up, as models must be.
+    from canvas.models import Connection  # noqa: PLC0415
+    from canvas.sync import SyncOptions, sync  # noqa: PLC0415
+
+    connection = Connection.objects.get()
+    asked: dict[str, Any] = {"courses": tuple(options.get("courses", ())), "mode": options["mode"]}
+    with spending() as spent:
+        run = sync(connection, SyncOptions(models=frozenset(options["models"]), **asked))
+    answer(
+        {
+            "wall": run.total_duration_seconds,
+            "cpu": spent.cpu,
+            "peak_mb": peak_memory_mb(),
+            "run": run.to_dict(),
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
