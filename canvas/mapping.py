@@ -32,7 +32,7 @@ _FALSE_WORDS = {"false", "f", "no", "n", "off", "0", ""}
 _TRUE_WORDS = {"true", "t", "yes", "y", "on", "1"}
 _DIGITS = re.compile(r"-?\d{1,19}", re.ASCII)
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-_PUNCTUATION = itemgetter(4, 7, 13, 16, 19)  # of YYYY-MM-DDTHH:MM:SSZ
+_MARKS = ((4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":"), (19, "Z"), (20, "\n"))
 
 
 def timestamp_text(moment: datetime) -> str:
@@ -144,15 +144,23 @@ def _in_range(values: list[Any]) -> bool:
 def _timestamps(values: list[Any]) -> list[Any] | None:
     """Convert a column in Canvas's usual form, `YYYY-MM-DDTHH:MM:SSZ` or null; None for any other."""
     present = [value for value in values if value is not None]
-    if set(map(type, present)) - {str} or set(map(len, present)) - {20}:
-        return None
     try:
-        deque(map(datetime.fromisoformat, present), maxlen=0)  # only to have each checked
+        column = "\n".join(present)
+    except TypeError:
+        return None
+    # Joined, the values are even rows of text: a slice is one place of all of them.
+    width = len("YYYY-MM-DDTHH:MM:SSZ\n")
+    if len(column) != width * len(present) - 1:
+        return None
+    if any(set(column[place::width]) - {mark} for place, mark in _MARKS):
+        return None
+    moments = column.replace("T", " ").replace("Z", "").split("\n")
+    try:
+        deque(map(datetime.fromisoformat, moments), maxlen=0)  # only to have each checked
     except ValueError:
         return None
-    if set(map(_PUNCTUATION, present)) - {("-", "-", ":", ":", "Z")}:
-        return None
-    return [None if value is None else f"{value[:10]} {value[11:19]}" for value in values]
+    following = iter(moments)
+    return [None if value is None else next(following) for value in values]
 
 
 @dataclass(frozen=True, slots=True)
