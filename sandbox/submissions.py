@@ -179,7 +179,7 @@ def _hand_in(row: Row, due: int, dice: int) -> None:
     row["workflow_state"] = "submitted"
     row["submission_type"] = "online_url" if dice >> 33 & 7 == 0 else "online_text_entry"
     if row["submission_type"] == "online_url":
-        row["url"] = f"https://example.org/work/{row['id']}"
+        row["url"] = f"https://example.org/essay/{row['id']}"
     else:
         row["body"] = _BODIES[(dice >> 36) % len(_BODIES)]
     if late and row["cached_due_date"]:
