@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import canvasapi
+import canvasapi  # type: ignore[import-untyped]
 
 from bench.children.process import answer, peak_memory_mb, read_options, spending
 
