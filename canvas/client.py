@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPException
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import quote
 
 import requests
@@ -40,8 +40,7 @@ CHUNK_BYTES = 1024 * 1024
 KEPT_HEADERS = ("Date", "Link", "X-Rate-Limit-Remaining", "X-Request-Cost")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(NamedTuple):
     """One HTTP attempt, for whoever counts them.
 
     `failed`: it gave no usable answer; `retried`: and it will be made again; `throttled`: because Canvas
@@ -60,23 +59,37 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A decoded JSON body, when Canvas said it (aware, UTC), and the headers worth keeping."""
+    """A decoded JSON body, when Canvas said it (aware, UTC), and the headers worth keeping.
+
+    `json` is the body before it was decoded.
+    """
 
     body: Any
     as_of: datetime
     headers: dict[str, str]
     url: str
+    json: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing. `rows` are as decoded, whatever they are; `fan_out` are pages 2 to last."""
+    """One page of a listing. `rows` are as decoded, whatever they are; `fan_out` are pages 2 to last.
+
+    `json` is what the rows were decoded from, under the key `wrapper` where there is one.
+    """
 
     rows: list[Any]
     as_of: datetime
     next_url: str | None
     fan_out: tuple[str, ...]
     url: str
+    json: bytes = b""
+    wrapper: str | None = None
+
+    @classmethod
+    def read_again(cls, json: bytes, wrapper: str | None, as_of: datetime, url: str) -> Page:
+        """Return a page from what was kept of it, without the links that were followed already."""
+        return cls(_rows(answers.decode(json), wrapper), as_of, None, (), url, json, wrapper)
 
 
 class CanvasClient:
@@ -158,7 +171,7 @@ class CanvasClient:
                 " proxy in front of Canvas that changes its answers."
             )
         rows = _rows(answer.body, wrapper)
-        return Page(rows, answer.as_of, links.next, page_urls(links), url)
+        return Page(rows, answer.as_of, links.next, page_urls(links), url, answer.json, wrapper)
 
     def pages(self, path: str, params: Params = (), wrapper: str | None = None) -> Iterator[Page]:
         """Walk a listing page by page."""
@@ -233,7 +246,7 @@ class CanvasClient:
         except ValueError:
             return answers.undecodable(raw, path, self.origin)
         kept = {name: value for name in KEPT_HEADERS if (value := raw.headers.get(name)) is not None}
-        return Answer(body, raw.as_of, kept, url)
+        return Answer(body, raw.as_of, kept, url, raw.body)
 
 
 def _headers(token: str) -> dict[str, str]:

@@ -56,11 +56,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class PageFetched:
-    """A page is here, with what `prepare` made of it; pages of one listing come in any order."""
+    """A page is here; pages of one listing come in any order."""
 
     listing: Listing
     page: Page
-    prepared: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,27 @@ class _Reading:
     error: Exception | None = None
 
 
+class Fetching(Protocol):
+    """Listings read side by side, as one consumer sees it: by threads here, or in a process of their own."""
+
+    @property
+    def outstanding(self) -> int:
+        """Listings whose end the consumer has not seen."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests queued and not begun."""
+
+    def submit(self, listing: Listing) -> None:
+        """Queue a listing."""
+
+    def next_event(self, timeout: float) -> Event | None:
+        """Return the next event, or None when there was none for `timeout` seconds."""
+
+    def stop(self) -> None:
+        """End all reading, and drop what was not delivered."""
+
+
 class Fetcher:
     """Reads submitted listings with `workers` threads; a context manager, stopped on leaving."""
 
@@ -107,14 +127,14 @@ class Fetcher:
         client: Reader,
         workers: int,
         queue_pages: int = 24,
-        prepare: Callable[[Listing, Page], Any] | None = None,
+        page_event: Callable[[Listing, Page], Any] = PageFetched,
     ) -> None:
         """Start no thread yet. At most `queue_pages` pages wait for the consumer, then workers wait.
 
-        `prepare` works on each page in the thread that read it; what it raises fails the listing.
+        `page_event` makes the event of a page, in the thread that read it.
         """
         self._client = client
-        self._prepare = prepare or _as_read
+        self._page_event = page_event
         self._queue_pages = queue_pages
         self._lock = threading.Lock()
         self._work_there = threading.Condition(self._lock)
@@ -168,7 +188,7 @@ class Fetcher:
             if not self._events:
                 return None
             event = self._events.popleft()
-            if not isinstance(event, PageFetched):
+            if isinstance(event, ListingDone | ListingFailed):
                 self._outstanding -= 1
             self._room_there.notify()
             return event
@@ -229,7 +249,7 @@ class Fetcher:
     def _deliver(self, reading: _Reading, url: str) -> str | None:
         """Read one page, hand it over, and return the URL to go on with in this thread."""
         page = self._read(reading, url)
-        self._put(PageFetched(reading.listing, page, self._prepare(reading.listing, page)))
+        self._put(self._page_event(reading.listing, page))
         with self._lock:
             reading.pages += 1
             if url != reading.tail:
@@ -249,7 +269,7 @@ class Fetcher:
         answer = self._client.get_json(url)
         if not isinstance(answer.body, dict):
             raise BrokenListing("Canvas sent no object where one belongs: check the base URL.")
-        return Page([answer.body], answer.as_of, None, (), url)
+        return Page([answer.body], answer.as_of, None, (), url, b"[%b]" % answer.json)
 
     def _enqueue(self, reading: _Reading, urls: Sequence[str]) -> None:
         """Put requests of one listing at the end of the queue; they take one place there."""
@@ -288,7 +308,3 @@ class Fetcher:
     def _check_running(self) -> None:
         if self._stopped:
             raise Interrupted("The fetcher was stopped.")
-
-
-def _as_read(listing: Listing, page: Page) -> None:
-    """Prepare nothing."""

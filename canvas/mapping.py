@@ -12,16 +12,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import blake2b
 from itertools import repeat
 from marshal import dumps
 from operator import itemgetter
 from typing import Any
 
 import orjson
+from xxhash import xxh3_64_intdigest
 
 from canvas.errors import RejectedRecord
-from easel.ids import SHARD_SIZE, Folder, InvalidId, UnknownShard
+from easel.ids import SHARD_SIZE, Folder, InvalidId
 
 SHORT_TEXT_CHARS = 600
 """Text in an index is limited: PostgreSQL refuses index entries over about 2,700 bytes."""
@@ -230,7 +230,7 @@ class Mapper:
         # The hash covers the mapping and the source: a new column fills on the next sync, and two
         # sources that carry different columns do not take each other's rows for unchanged.
         shape = repr([(source, c.name, c.key, c.kind.name, c.default) for c in columns]).encode()
-        self._shape = blake2b(shape, digest_size=16).digest()
+        self._shape = xxh3_64_intdigest(shape)
 
     def map(self, records: list[Any], as_of: datetime, context: Mapping[str, int] | None = None) -> Mapped:
         """Map a page of records that Canvas sent at `as_of`."""
@@ -267,8 +267,6 @@ class Mapper:
         try:
             if records:
                 mapped.rows.extend(self._rows(records, as_of, context))
-        except UnknownShard:
-            raise
         except (RejectedRecord, InvalidId) as error:
             if len(records) == 1:
                 mapped.rejected.append(self._rejection(records[0], str(error)))
@@ -281,8 +279,6 @@ class Mapper:
         spelled = record.get("id") if isinstance(record, dict) else None
         try:
             return self._folder.fold_own(spelled), str(spelled), reason
-        except UnknownShard:
-            raise
         except InvalidId:
             return None, str(spelled)[:40], reason
 
@@ -339,8 +335,6 @@ class Mapper:
             return converted
         try:
             return self._references(values) if kind is ID else list(map(kind.convert, values))
-        except UnknownShard:
-            raise
         except (RejectedRecord, InvalidId) as error:
             raise RejectedRecord(f"{column.name}: {error}") from None
 
@@ -351,10 +345,16 @@ class Mapper:
         return [self._folder.fold_own(value) for value in values]
 
     def _references(self, values: list[Any]) -> list[int | None]:
-        base, fold = self._folder.base, self._folder.fold
         if self._all_local([value for value in values if value is not None]):
+            base = self._folder.base
             return [None if value is None else base + value for value in values]
-        return [None if value is None else fold(value) for value in values]
+        return [self._reference(value) for value in values]
+
+    def _reference(self, value: Any) -> int | None:
+        if value is None:
+            return None
+        is_local = type(value) is int and 0 < value < SHARD_SIZE
+        return self._folder.base + value if is_local else self._folder.fold(value)
 
     @staticmethod
     def _all_local(values: list[Any]) -> bool:
@@ -363,8 +363,7 @@ class Mapper:
     def _hash(self, values: tuple[Any, ...]) -> int:
         # marshal is the cheapest exact form of a tuple of plain values; format 2 does not depend on
         # which strings are interned or shared.
-        data = blake2b(dumps(values, 2), digest_size=8, person=self._shape)
-        return int.from_bytes(data.digest(), "little", signed=True)
+        return xxh3_64_intdigest(dumps(values, 2), self._shape) - _INT64
 
 
 def _nested(record: Mapping[str, Any], path: Sequence[str]) -> Any:

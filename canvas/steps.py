@@ -13,8 +13,7 @@ from typing import Any, Protocol
 
 from canvas.client import PER_PAGE, Page
 from canvas.errors import BrokenListing, CanvasError, InvalidAssignmentIds, NotFound, NotPermitted
-from canvas.fetcher import Fetcher, Listing
-from canvas.mapping import Mapped
+from canvas.fetcher import Fetching, Listing
 from canvas.progress import Progress
 from canvas.resources import RESOURCES, Level, Params, Resource, RestListing
 from easel.ids import Folder
@@ -67,7 +66,7 @@ class Fetch:
 class Host(Protocol):
     """What steps need of the engine that runs them."""
 
-    fetcher: Fetcher
+    fetcher: Fetching
     folder: Folder
     progress: Progress
     models: frozenset[str]
@@ -81,10 +80,8 @@ class Host(Protocol):
     def key_of(self, record: Mapping[str, Any]) -> int | None:
         """Return the key of a record, or None when it has no usable id."""
 
-    def take(
-        self, scope: ScopeWalk, records: list[Any], as_of: datetime, mapped: Mapped | None = None
-    ) -> set[int]:
-        """Take records in, mapped already or not; return the keys of those that could be stored."""
+    def take(self, scope: ScopeWalk, records: list[Any], as_of: datetime) -> set[int]:
+        """Take records in; return the keys of those that could be stored."""
 
     def missing(self, scope: ScopeWalk) -> list[tuple[int, str]]:
         """Return (key, detail path) of live rows that a complete listing of their scope did not show."""
@@ -130,16 +127,16 @@ class Step:
         self.outstanding += 1
         engine.fetcher.submit(Listing(key=fetch, **request))
 
-    def page(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None = None) -> None:
+    def page(self, engine: Host, fetch: Fetch, page: Page) -> None:
         """Take one page in."""
         if fetch.confirms is not None:
-            self._confirm(engine, fetch, page, mapped)
+            self._confirm(engine, fetch, page)
         else:
-            self.take(engine, fetch, page, mapped)
+            self.take(engine, fetch, page)
 
-    def take(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
+    def take(self, engine: Host, fetch: Fetch, page: Page) -> None:
         """Hand a page's records to the engine; steps with nested records override it."""
-        engine.take(fetch.scope, page.rows, page.as_of, mapped)
+        engine.take(fetch.scope, page.rows, page.as_of)
 
     def done(self, engine: Host, fetch: Fetch) -> None:
         """One listing was read to its end."""
@@ -173,10 +170,10 @@ class Step:
         if postponed := len(missing) - MAX_CONFIRMATIONS:
             scope.unconfirmed += max(postponed, 0)
 
-    def _confirm(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
+    def _confirm(self, engine: Host, fetch: Fetch, page: Page) -> None:
         """A missing row answered after all: keep what it says now, unless another row answered for it."""
         unidentified = fetch.scope.unidentified
-        engine.take(fetch.scope, page.rows, page.as_of, mapped)
+        engine.take(fetch.scope, page.rows, page.as_of)
         if fetch.scope.unidentified > unidentified:
             fetch.scope.unconfirmed += 1
         elif fetch.confirms is not None and fetch.confirms not in fetch.scope.seen:
@@ -246,9 +243,9 @@ class CoursesStep(Step):
         if not self.plans and not self.errors:
             self.notes.append("this token sees no course here: check whose it is and the term scope")
 
-    def take(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
+    def take(self, engine: Host, fetch: Fetch, page: Page) -> None:
         """Store the courses, and remember those whose contents are wanted."""
-        stored = engine.take(fetch.scope, page.rows, page.as_of, mapped)
+        stored = engine.take(fetch.scope, page.rows, page.as_of)
         for key, record in _by_key(engine, page.rows, stored):
             if record.get("workflow_state") == "deleted":
                 self.deleted.add(key)
@@ -296,9 +293,9 @@ class CourseStep(Step):
             self.scopes[name] = engine.scope(name, self.plan.key)
         return self.scopes[name]
 
-    def take(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
+    def take(self, engine: Host, fetch: Fetch, page: Page) -> None:
         """Store the page; assignments stand inside their groups."""
-        engine.take(fetch.scope, page.rows, page.as_of, mapped)
+        engine.take(fetch.scope, page.rows, page.as_of)
         if fetch.scope.resource.name == "assignment_groups":
             self._take_assignments(engine, page)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,8 @@ from canvas.client import CanvasClient, Page, RequestRecord
 from canvas.connect import REFUSED
 from canvas.engine import Engine, account_steps
 from canvas.errors import CanvasError, TokenRejected
+from canvas.fetch_process import FetchProcess, Task
+from canvas.fetcher import Fetcher
 from canvas.interrupts import held_back
 from canvas.models import Connection, Course
 from canvas.progress import Progress
@@ -26,6 +29,9 @@ from easel.ids import InvalidId, split_id
 from syncmetrics.models import SyncRun, SyncStep
 from syncmetrics.runs import CancelRequested, RunTaken, close_lost_runs, finish_run, resumable, start_run
 from syncmetrics.tracker import SyncTracker
+
+QUEUE_PAGES = 100
+"""Pages that may wait while a batch is written, so that the network never does (some 300 KB each)."""
 
 RESUME_WITHIN = timedelta(hours=24)
 """A lost run older than this is not taken up again by itself: too much may have changed."""
@@ -146,11 +152,13 @@ class _Sync:
         except BaseException as error:
             self._finish(SyncRun.Status.FAILED, error)
             raise
+        if self._engine:
+            self._engine.analyze()
 
     def _execute(self) -> None:
         concurrency = self._options.concurrency or settings.CANVAS_CONCURRENCY
         client = make_client(self._connection, concurrency=concurrency, observer=self._observe)
-        try:
+        with closing(client), self._fetching(client, concurrency) as fetcher:
             clock = client.get_json("users/self").as_of
             SyncRun.objects.filter(pk=self._run.pk).update(canvas_clock=clock)
             self._mark_connection(Connection.State.OK)
@@ -158,7 +166,7 @@ class _Sync:
             self._engine = Engine(
                 self._run,
                 self._connection,
-                client,
+                fetcher,
                 models=self._options.models,
                 clock=clock,
                 account_pages=pages,
@@ -167,9 +175,15 @@ class _Sync:
                 tracker=self._tracker,
             )
             self._engine.execute(*self._steps(pages))
-        finally:
-            client.close()
-        self._conclude()
+            self._conclude()
+
+    def _fetching(self, client: CanvasClient, concurrency: int) -> Fetcher | FetchProcess:
+        """Return what reads the listings: a process of its own, or threads of this one."""
+        workers = concurrency + 2
+        if not settings.CANVAS_FETCH_PROCESS:
+            return Fetcher(client, workers, QUEUE_PAGES)
+        task = Task(client_arguments(self._connection), concurrency, workers, QUEUE_PAGES)
+        return FetchProcess(task, self._observe)
 
     def _steps(self, pages: Sequence[Page]) -> tuple[list[Step], list[CoursePlan] | None]:
         """Return the steps to do, and the courses where an earlier run has planned them already."""
@@ -235,15 +249,20 @@ def make_client(
 ) -> CanvasClient:
     """Return a client of a stored connection, with the timeouts and limits of the settings."""
     return CanvasClient(
-        connection.instance.base_url,
-        connection.token,
-        throttle=Throttle(limit=concurrency),
-        connect_timeout=settings.CANVAS_CONNECT_TIMEOUT_SECONDS,
-        read_timeout=settings.CANVAS_READ_TIMEOUT_SECONDS,
-        max_tries=settings.CANVAS_MAX_TRIES,
-        observer=observer,
-        allow_insecure_hosts=settings.CANVAS_ALLOWED_INSECURE_HOSTS,
+        **client_arguments(connection), throttle=Throttle(limit=concurrency), observer=observer
     )
+
+
+def client_arguments(connection: Connection) -> dict[str, Any]:
+    """Return what a client of a stored connection is made with."""
+    return {
+        "base_url": connection.instance.base_url,
+        "token": connection.token,
+        "connect_timeout": settings.CANVAS_CONNECT_TIMEOUT_SECONDS,
+        "read_timeout": settings.CANVAS_READ_TIMEOUT_SECONDS,
+        "max_tries": settings.CANVAS_MAX_TRIES,
+        "allow_insecure_hosts": tuple(settings.CANVAS_ALLOWED_INSECURE_HOSTS),
+    }
 
 
 def term_filter(scope: str, now: datetime) -> Callable[[dict[str, Any]], bool]:

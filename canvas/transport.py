@@ -158,6 +158,12 @@ class Transport(HTTPAdapter):
         """Shut every connection: reads in progress end at once, and so does all that begins later."""
         self._sockets.shut()
 
+    def close(self) -> None:
+        """Close the idle connections now; urllib3 alone would wait for its pool to be garbage."""
+        if self._pool is not None:
+            self._pool.close()
+        super().close()
+
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the one pool, made by the parent class at the first request."""
         with self._pool_made:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
-from itertools import chain
 from operator import itemgetter
 from typing import Any, Protocol
 
 from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.copy import QueuedLibpqWriter
 
 from canvas.models import CanvasRow
 
@@ -51,10 +50,6 @@ class Written:
     deleted: int = 0
     rows: int = 0
     operations: int = 0
-
-
-SQLITE_VARIABLES = 16_000
-"""Half of what SQLite takes in one statement by default (SQLITE_MAX_VARIABLE_NUMBER, 32,766)."""
 
 
 class Backend(Protocol):
@@ -216,9 +211,11 @@ class _PostgreSQL:
         return updated
 
     def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        statement = f"COPY {table} ({_names(columns)}) FROM STDIN"
+        # Sent by a thread of its own: the server works on rows while the next ones are formatted.
         with (
             self._database.cursor() as cursor,
-            cursor.copy(f"COPY {table} ({_names(columns)}) FROM STDIN") as copy,
+            cursor.copy(statement, writer=QueuedLibpqWriter(cursor.cursor)) as copy,
         ):
             for row in rows:
                 copy.write_row(row)
@@ -250,14 +247,10 @@ class _SQLite:
             yield key, as_of and as_of.replace(tzinfo=UTC), bool(live)
 
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
-        # Many rows a statement: the driver gives up Python's lock once a statement, and with one row each
-        # it would queue for it behind the fetch threads row by row.
-        raw = self._database.connection
-        size = SQLITE_VARIABLES // len(table.columns)
-        even = len(rows) - len(rows) % size
-        for start in range(0, even, size):
-            raw.execute(_insert(table, size), tuple(chain.from_iterable(rows[start : start + size])))
-        raw.executemany(_insert(table, 1), rows[even:])
+        marks = _names("?" * len(table.columns))
+        self._database.connection.executemany(
+            f"INSERT INTO {table.name} ({_names(table.columns)}) VALUES ({marks})", rows
+        )
 
     def update(self, table: Table, rows: Sequence[Row], keep_if_null: frozenset[str]) -> int:
         numbers = {column: f"?{position}" for position, column in enumerate(table.columns, start=1)}
@@ -275,12 +268,6 @@ class _SQLite:
 def _array(numbers: Iterable[int]) -> str:
     """Return numbers as PostgreSQL spells an array; the driver takes ten times as long over a list."""
     return f"{{{','.join(map(str, numbers))}}}"
-
-
-@cache
-def _insert(table: Table, rows: int) -> str:
-    marks = f"({_names('?' * len(table.columns))})"
-    return f"INSERT INTO {table.name} ({_names(table.columns)}) VALUES {_names([marks] * rows)}"
 
 
 def _names(columns: Iterable[str]) -> str:

@@ -54,10 +54,6 @@ def split_id(value: Any) -> tuple[int | None, int]:
     return (upper or None) if shard is None else shard, local
 
 
-class UnknownShard(InvalidId):
-    """An id of a shard that has no number of ours yet, and nobody to allot one."""
-
-
 class Folder:
     """Folds the ids of one Canvas site into keys.
 
@@ -80,15 +76,6 @@ class Folder:
             self._numbers[canvas_shard] = home
         self._allot = allot
 
-    def reader(self) -> Folder:
-        """Return a folder that knows what this one knows, now and later, and allots nothing.
-
-        For threads that must not touch the database; it raises UnknownShard where this one would allot.
-        """
-        reader = Folder(self.base // SHARD_SIZE)
-        reader._numbers = self._numbers
-        return reader
-
     def fold(self, value: Any) -> int:
         """Return the key for one id in any spelling; InvalidId when it has none."""
         shard, local = split_id(value)
@@ -98,7 +85,7 @@ class Folder:
             return self.base + local
         if shard not in self._numbers:
             if self._allot is None:
-                raise UnknownShard("id of an unknown shard")
+                raise InvalidId("id of an unknown shard")
             self._numbers[shard] = self._allot(shard)
         return self._numbers[shard] * SHARD_SIZE + local
 

@@ -17,7 +17,7 @@ import django
 
 @dataclass(slots=True)
 class Spent:
-    """What a piece of work took: seconds of wall and of this process's CPU."""
+    """What a piece of work took: seconds of wall, and of CPU here and in processes that ended meanwhile."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -26,9 +26,14 @@ class Spent:
 @contextmanager
 def spending() -> Iterator[Spent]:
     """Measure a piece of work; the result is filled in at its end."""
-    spent, wall, cpu = Spent(), time.perf_counter(), time.process_time()
+    spent, wall, cpu = Spent(), time.perf_counter(), _cpu_seconds()
     yield spent
-    spent.wall, spent.cpu = time.perf_counter() - wall, time.process_time() - cpu
+    spent.wall, spent.cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
+
+
+def _cpu_seconds() -> float:
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def read_options(*, with_django: bool = True) -> dict[str, Any]:
@@ -44,13 +49,13 @@ def answer(values: Mapping[str, Any]) -> None:
     print(json.dumps(values))
 
 
-def peak_memory_mb() -> float:
-    """Return the most memory this process has had resident.
+def peak_memory_mb(process: int | str = "self") -> float:
+    """Return the most memory a process has had resident.
 
     Linux's own mark, because `ru_maxrss` is inherited from the process that started us.
     """
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))

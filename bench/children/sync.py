@@ -11,18 +11,27 @@ def main() -> None:
     """Sync as the options say (`models`, `courses`, `mode`); print what it took and what it did."""
     options = read_options()
     # After Django is set up, as models must be.
+    from canvas.fetch_process import FetchProcess  # noqa: PLC0415
     from canvas.models import Connection  # noqa: PLC0415
     from canvas.sync import SyncOptions, sync  # noqa: PLC0415
 
     connection = Connection.objects.get()
     asked: dict[str, Any] = {"courses": tuple(options.get("courses", ())), "mode": options["mode"]}
+    peaks: list[float] = []
+    stop = FetchProcess.stop
+
+    def stop_and_tell(process: FetchProcess) -> None:
+        peaks.append(peak_memory_mb(process.pid))
+        stop(process)
+
+    FetchProcess.stop = stop_and_tell  # type: ignore[method-assign]
     with spending() as spent:
         run = sync(connection, SyncOptions(models=frozenset(options["models"]), **asked))
     answer(
         {
             "wall": run.total_duration_seconds,
             "cpu": spent.cpu,
-            "peak_mb": peak_memory_mb(),
+            "peak_mb": peak_memory_mb() + sum(peaks),
             "run": run.to_dict(),
         }
     )

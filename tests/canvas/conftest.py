@@ -63,7 +63,8 @@ def canvas(quick: None) -> Iterator[EventfulSandbox]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    """Let retries and throttling wait hundredths of seconds."""
+    """Let retries and throttling wait hundredths of seconds; in this process, the only one it can change."""
+    settings.CANVAS_FETCH_PROCESS = False
     monkeypatch.setattr(client, "FIRST_BACK_OFF_SECONDS", 0.01)
     monkeypatch.setattr(throttle, "FIRST_PAUSE_SECONDS", 0.01)
     settings.CANVAS_MAX_TRIES = 3
