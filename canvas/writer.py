@@ -123,8 +123,9 @@ class _Batch:
 
 
 def _sort_out(rows: Sequence[Row], differing: Iterable[Differing]) -> _Batch:
-    by_id = {row[0]: row for row in rows}
     batch = _Batch()
+    differing = list(differing)
+    by_id = {row[0]: row for row in rows} if differing else {}
     for key, stored_as_of, was_live in differing:
         row = by_id[key]
         is_live = row[-1] is None
