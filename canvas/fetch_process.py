@@ -20,7 +20,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,7 +40,7 @@ END_SECONDS = 5.0
 class Task:
     """What the child is to do: the client's arguments, and how many requests and pages at once."""
 
-    client: dict[str, Any]
+    client: dict[str, Any] = field(repr=False)  # with the token
     concurrency: int
     workers: int
     queue_pages: int
