@@ -60,10 +60,7 @@ class Call:
 
     def section(self) -> tuple[Course, Row, str]:
         """The section in the path, its course and the caller's standing; raises Refusal (404, 403)."""
-        course, row = self._find_section(self.path["section_id"])
-        if row["workflow_state"] == "deleted" or course.row["workflow_state"] == "deleted":
-            raise errors.not_found()
-        return course, row, self._standing(course)[1]
+        return self._live("sections", "section")
 
     def _standing(self, course: Course) -> tuple[Course, str]:
         standing = self.viewer.standing(course)
@@ -71,15 +68,39 @@ class Call:
             raise self.refuse()
         return course, standing
 
-    def _find_section(self, text: str) -> tuple[Course, Row]:
+    def group(self) -> tuple[Course, Row, str]:
+        """The group of students in the path, its course and the caller's standing; raises Refusal."""
+        return self._live("groups", "group")
+
+    def group_category(self) -> tuple[Course, Row, str]:
+        """The group category in the path, its course and the caller's standing; raises Refusal."""
+        return self._live("group_categories", "group_category")
+
+    def module(self) -> tuple[Course, Row, str]:
+        """The module in the path, its course and the caller's standing; raises Refusal (404, 403)."""
+        course, standing = self.course()
+        row = course.modules.get(ids.parse_id(self.path["module_id"]) or 0)
+        hidden = ("deleted",) if standing != "student" else ("deleted", "unpublished")
+        if row is None or row["workflow_state"] in hidden:
+            raise errors.not_found()
+        return course, row, standing
+
+    def _live(self, resource: str, kind: str) -> tuple[Course, Row, str]:
+        course, row = self._find(resource, kind, self.path[f"{kind}_id"])
+        if "deleted" in (row["workflow_state"], course.row["workflow_state"]):
+            raise errors.not_found()
+        return course, row, self._standing(course)[1]
+
+    def _find(self, resource: str, kind: str, text: str) -> tuple[Course, Row]:
+        """A row of some course by any spelling of its id; deleted ones too."""
         number = ids.parse_id(text)
         if number is not None:
-            course = self.world.home_of("sections", number)
-            if course and number in course.sections:
-                return course, course.sections[number]
+            course = self.world.home_of(resource, number)
+            if course and number in (rows := course.rows(resource)):
+                return course, rows[number]
             raise errors.not_found()
         for course in self.world.all_courses():
-            row = ids.find_by_sis("section", text, course.sections.values())
+            row = ids.find_by_sis(kind, text, course.rows(resource).values())
             if row:
                 return course, row
         raise errors.not_found()

@@ -27,6 +27,11 @@ ID_RANGES = {
     "assignments": (5_000_001, 1_000),
     "enrollments": (1_000_001, 2_000),
     "submissions": (100_000_001, 1_000_000),
+    "modules": (400_001, 50),
+    "module_items": (2_500_001, 1_000),
+    "group_categories": (600_001, 10),
+    "groups": (650_001, 100),
+    "group_memberships": (3_500_001, 1_000),
 }
 # The state of the enrollment at this place of a course's students; all others are active.
 STATES_BY_PLACE = {1: "completed", 2: "inactive", 4: "invited"}
@@ -54,6 +59,11 @@ class Course:
     enrollments: dict[int, Row] = field(default_factory=dict)
     groups: dict[int, Row] = field(default_factory=dict)
     assignments: dict[int, Row] = field(default_factory=dict)
+    modules: dict[int, Row] = field(default_factory=dict)
+    module_items: dict[int, Row] = field(default_factory=dict)
+    group_categories: dict[int, Row] = field(default_factory=dict)
+    student_groups: dict[int, Row] = field(default_factory=dict)
+    memberships: dict[int, Row] = field(default_factory=dict)
 
     @property
     def id(self) -> int:
@@ -64,6 +74,15 @@ class Course:
     def published(self) -> list[Row]:
         """Its published assignments."""
         return [row for row in self.assignments.values() if row["workflow_state"] == "published"]
+
+    def rows(self, resource: str) -> dict[int, Row]:
+        """The rows of one of the resources that are found by id alone."""
+        tables = {
+            "sections": self.sections,
+            "group_categories": self.group_categories,
+            "groups": self.student_groups,
+        }
+        return tables[resource]
 
     def students(self) -> Iterator[Row]:
         """Student enrollments that are not deleted or rejected."""

@@ -246,14 +246,15 @@ def _matching(call: Call, course: Course, users: list[int] | None, assignments: 
     submitted, graded = call.params.moment("submitted_since"), call.params.moment("graded_since")
     state = call.params.one("workflow_state")
     key = (course.id, None if users is None else tuple(users), tuple(assignments), submitted, graded, state)
-    memory = call.world.memory
-    if key not in memory:
+
+    def match() -> list[int]:
         only_edited = max(submitted or "", graded or "") >= END
         found = course.submissions.ids(assignments, users, only_edited=only_edited)
-        if submitted or graded or state:
-            found = [i for i in found if _fits(course.submissions.row(i), submitted, graded, state)]
-        memory[key] = found
-    return memory[key]
+        if not (submitted or graded or state):
+            return found
+        return [i for i in found if _fits(course.submissions.row(i), submitted, graded, state)]
+
+    return call.world.remember(key, match)
 
 
 def _fits(row: Row, submitted: str | None, graded: str | None, state: str | None) -> bool:

@@ -14,7 +14,9 @@ from sandbox.access import Tokens
 from sandbox.clock import DAY, stamp
 from sandbox.course import STUDENT, Course, blank_assignment, blank_enrollment
 from sandbox.ids import Row
+from sandbox.outline import add_item, items_of
 from sandbox.submissions import blank, mix, set_score
+from sandbox.teams import add_member, count_members, members_of
 from sandbox.world import World, find
 
 Item = TypeVar("Item")
@@ -73,6 +75,18 @@ class Edit:
         rows = [row for row in course.assignments.values() if row["workflow_state"] in states]
         return self.pick("assignment_id", rows, lambda row: row["id"])
 
+    def row_of(self, name: str, rows: Iterable[Row]) -> Row:
+        """The row that argument `name` names, or one of these."""
+        candidates = [row for row in rows if row["workflow_state"] != "deleted"]
+        wanted = self._number(name)
+        if wanted is None:
+            return self.pick(name, candidates, lambda row: row["id"])
+        self.target[name] = wanted
+        found = next((row for row in candidates if row["id"] == wanted), None)
+        if found is None:
+            raise EditError(f"There is no {name.removesuffix('_id')} {wanted} there.")
+        return found
+
     def enrollments(self, course: Course, *states: str) -> list[Row]:
         """A student's enrollments in these states: the student named, or one who has some."""
         rows = [
@@ -119,6 +133,19 @@ class Edit:
         live = (self.world.users[i] for i in self.world.student_pool if i not in taken)
         return self.pick(name, (u for u in live if u["workflow_state"] != "deleted"), lambda row: row["id"])
 
+    def student_outside(self, course: Course, group: Row) -> int:
+        """The student named (`user_id`), or one of the course who is not in the group."""
+        members = {row["user_id"] for row in members_of(course, group)}
+        students: list[int] = [row["user_id"] for row in course.students()]
+        free = [user_id for user_id in dict.fromkeys(students) if user_id not in members]
+        wanted = self._number("user_id")
+        if wanted is None:
+            return self.pick("user_id", free, lambda user_id: user_id)
+        if wanted not in free:
+            raise EditError(f"User {wanted} is in the group already, or no student of course {course.id}.")
+        self.target["user_id"] = wanted
+        return wanted
+
     # --- changing ----------------------------------------------------------------------------------
 
     def change(self, resource: str, row: Row, **fields: Any) -> None:
@@ -133,6 +160,13 @@ class Edit:
         if before is None or before:
             fields = {name: {"old": old, "new": row.get(name)} for name, old in (before or {}).items()}
             self.changes.append({"resource": resource, "id": row["id"], "action": action, "fields": fields})
+
+    def delete(self, resource: str, row: Row, before: Row | None = None) -> None:
+        """Mark a row deleted; `before` holds the old values of what was changed with it."""
+        before = {name: old for name, old in (before or {}).items() if row[name] != old}
+        before["workflow_state"] = row["workflow_state"]
+        row["workflow_state"] = "deleted"
+        self.note(resource, row, "deleted", before)
 
     def set_enrollment_state(self, row: Row, state: str) -> None:
         """Give an enrollment another state."""
@@ -265,9 +299,7 @@ def delete_course(edit: Edit) -> None:
     for row in list(course.enrollments.values()):
         if row["enrollment_state"] not in GONE:
             edit.set_enrollment_state(row, "deleted")
-    before = {"workflow_state": course.row["workflow_state"]}
-    course.row["workflow_state"] = "deleted"
-    edit.note("courses", course.row, "deleted", before)
+    edit.delete("courses", course.row)
 
 
 def rename_assignment(edit: Edit) -> None:
@@ -314,6 +346,98 @@ def publish_assignment(edit: Edit) -> None:
     edit.change("assignments", row, workflow_state="published", published=True, updated_at=edit.now)
     for user_id in dict.fromkeys(e["user_id"] for e in course.students()):
         edit.assign(course, user_id)
+
+
+# --- modules and groups ------------------------------------------------------------------------------
+
+
+def rename_module(edit: Edit) -> None:
+    """Change a module's name (`name`)."""
+    row = edit.row_of("module_id", edit.course().modules.values())
+    edit.change("modules", row, name=edit.args.get("name", f"{row['name']} (renamed)"))
+
+
+def delete_module(edit: Edit) -> None:
+    """Delete a module, and its items with it."""
+    course = edit.course()
+    module = edit.row_of("module_id", course.modules.values())
+    for item in items_of(course, module):
+        edit.delete("module_items", item)
+    before = {"items_count": module["items_count"]}
+    module["items_count"] = 0
+    edit.delete("modules", module, before)
+
+
+def add_module_item(edit: Edit) -> None:
+    """Put a link (`title`) last in a module."""
+    course = edit.course()
+    module = edit.row_of("module_id", course.modules.values())
+    title, address = edit.args.get("title", "Added link"), "https://example.org/added"
+    row = add_item(course, module, "ExternalUrl", title, item_id=edit.world.new_id(), external_url=address)
+    edit.target["item_id"] = row["id"]
+    edit.note("module_items", row, "created")
+    _count_items(edit, course, module)
+
+
+def move_module_item(edit: Edit) -> None:
+    """Put an item (`item_id`) last in another module (`to_module_id`) of its course."""
+    course = edit.course()
+    item = edit.row_of("item_id", course.module_items.values())
+    source = course.modules[item["module_id"]]
+    target = edit.row_of("to_module_id", (row for row in course.modules.values() if row is not source))
+    edit.change("module_items", item, module_id=target["id"], position=len(items_of(course, target)) + 1)
+    for module in (source, target):
+        _count_items(edit, course, module)
+
+
+def delete_module_item(edit: Edit) -> None:
+    """Delete an item (`item_id`) of a module."""
+    course = edit.course()
+    item = edit.row_of("item_id", course.module_items.values())
+    edit.delete("module_items", item)
+    _count_items(edit, course, course.modules[item["module_id"]])
+
+
+def _count_items(edit: Edit, course: Course, module: Row) -> None:
+    edit.change("modules", module, items_count=len(items_of(course, module)))
+
+
+def rename_group(edit: Edit) -> None:
+    """Change a group's name (`name`)."""
+    row = edit.row_of("group_id", edit.course().student_groups.values())
+    edit.change("groups", row, name=edit.args.get("name", f"{row['name']} (renamed)"))
+
+
+def delete_group(edit: Edit) -> None:
+    """Delete a group, and its memberships with it."""
+    course = edit.course()
+    group = edit.row_of("group_id", course.student_groups.values())
+    for row in list(members_of(course, group)):
+        edit.delete("group_memberships", row)
+    before = {"members_count": group["members_count"]}
+    group["members_count"] = 0
+    edit.delete("groups", group, before)
+
+
+def add_group_member(edit: Edit) -> None:
+    """Take a student of the course (`user_id`) into a group; who comes back gets a new membership."""
+    course = edit.course()
+    group = edit.row_of("group_id", course.student_groups.values())
+    user_id = edit.student_outside(course, group)
+    row = add_member(course, group, user_id, "accepted", membership_id=edit.world.new_id())
+    edit.target["membership_id"] = row["id"]
+    edit.note("group_memberships", row, "created")
+    edit.change("groups", group, members_count=count_members(course, group))
+
+
+def remove_group_member(edit: Edit) -> None:
+    """Delete a membership: the one named (`membership_id`), or that of `user_id`, or any."""
+    course = edit.course()
+    rows = course.memberships.values()
+    row = edit.row_of("membership_id", [r for r in rows if edit.args.get("user_id") in (None, r["user_id"])])
+    edit.delete("group_memberships", row)
+    group = course.student_groups[row["group_id"]]
+    edit.change("groups", group, members_count=count_members(course, group))
 
 
 # --- people ------------------------------------------------------------------------------------------
@@ -463,13 +587,7 @@ def delete_user(edit: Edit) -> None:
         if enrollment["enrollment_state"] not in GONE:
             edit.set_enrollment_state(enrollment, "deleted")
             edit.assign(course, row["id"])
-    _mark_user_deleted(edit, row)
-
-
-def _mark_user_deleted(edit: Edit, row: Row) -> None:
-    before = {"workflow_state": row["workflow_state"]}
-    row["workflow_state"] = "deleted"
-    edit.note("users", row, "deleted", before)
+    edit.delete("users", row)
 
 
 def merge_users(edit: Edit) -> None:
@@ -482,7 +600,7 @@ def merge_users(edit: Edit) -> None:
         _merge_enrollment(edit, course, enrollment, target["id"])
     for course in edit.world.all_courses():
         _merge_submissions(edit, course, source["id"], target["id"])
-    _mark_user_deleted(edit, source)
+    edit.delete("users", source)
 
 
 def _merge_enrollment(edit: Edit, course: Course, row: Row, into: int) -> None:
@@ -541,6 +659,8 @@ KINDS: dict[str, Callable[[Edit], None]] = {
         grade, submit, excuse, hide_grades,
         rename_course, unpublish_course, publish_course, delete_course,
         rename_assignment, new_assignment, delete_assignment, unpublish_assignment, publish_assignment,
+        rename_module, delete_module, add_module_item, move_module_item, delete_module_item,
+        rename_group, delete_group, add_group_member, remove_group_member,
         drop_student, conclude_enrollment, reactivate_enrollment, enroll, move, cross_list,
         rename_user, delete_user, merge_users,
         revoke_token, expire_token,

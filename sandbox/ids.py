@@ -29,6 +29,8 @@ SIS_FORMS = {
     "course": {"sis_course_id": "sis_course_id", "sis_integration_id": "integration_id", "uuid": "uuid"},
     "section": {"sis_section_id": "sis_section_id", "sis_integration_id": "integration_id"},
     "assignment": {"sis_assignment_id": "sis_assignment_id"},
+    "group": {"sis_group_id": "sis_group_id"},
+    "group_category": {"sis_group_category_id": "sis_group_category_id"},
 }
 
 

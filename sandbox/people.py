@@ -81,19 +81,32 @@ def _token_owner(call: Call) -> int:
 def account_users(call: Call) -> Listing:
     """People of the root account; deleted ones only when asked for."""
     call.account()
+    users, include = call.world.users, call.params.many("include")
+    found = _users_found(call)
+    return Listing(
+        found, lambda i: show("users", users[i], "admin", include), counted=call.params.search() is None
+    )
+
+
+def _users_found(call: Call) -> list[int]:
+    """Ids of the users asked for, in order, worked out once for all pages; an edit forgets them."""
     params, term = call.params, call.params.search() or ""
     deleted, uuids = params.flag("include_deleted_users"), params.many("uuids")[:100]
-    rows = [
-        row
-        for row in call.world.users.values()
-        if (deleted or row["workflow_state"] != "deleted")
-        and (not uuids or row["uuid"] in uuids)
-        and (not term or _matches(row, term))
-    ]
     field = USER_ORDERS.get(params.one("sort") or "", "sortable_name")
-    rows.sort(key=_by(field), reverse=params.one("order") == "desc")
-    include = params.many("include")
-    return Listing(rows, lambda row: show("users", row, "admin", include), counted=not term)
+    descending = params.one("order") == "desc"
+
+    def find() -> list[int]:
+        rows = [
+            row
+            for row in call.world.users.values()
+            if (deleted or row["workflow_state"] != "deleted")
+            and (not uuids or row["uuid"] in uuids)
+            and (not term or _matches(row, term))
+        ]
+        rows.sort(key=_by(field), reverse=descending)
+        return [row["id"] for row in rows]
+
+    return call.world.remember(("users", term, deleted, tuple(uuids), field, descending), find)
 
 
 def _matches(row: Row, term: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from sandbox import catalog, coursework, errors, people
+from sandbox import catalog, coursework, errors, groups, modules, people
 from sandbox.call import Call, Listing
 from sandbox.ids import Row
 
@@ -59,6 +59,18 @@ ROUTES = (
     Route("/courses/:course_id/assignments/:assignment_id/submissions", coursework.assignment_submissions),
     Route("/courses/:course_id/assignments/:assignment_id/submissions/:user_id", coursework.one_submission),
     Route("/courses/:course_id/students/submissions", coursework.course_submissions),
+    Route("/courses/:course_id/modules", modules.course_modules),
+    Route("/courses/:course_id/modules/:module_id", modules.one_module),
+    Route("/courses/:course_id/modules/:module_id/items", modules.module_items),
+    Route("/courses/:course_id/modules/:module_id/items/:item_id", modules.one_item),
+    Route("/courses/:course_id/group_categories", groups.course_categories),
+    Route("/courses/:course_id/groups", groups.course_groups),
+    Route("/group_categories/:group_category_id", groups.one_category),
+    Route("/group_categories/:group_category_id/groups", groups.category_groups),
+    Route("/groups/:group_id", groups.one_group),
+    Route("/groups/:group_id/memberships", groups.memberships),
+    Route("/groups/:group_id/memberships/:membership_id", groups.one_membership),
+    Route("/groups/:group_id/users/:user_id", groups.membership_of_user),
     Route("/sections/:section_id", catalog.one_section),
     Route("/sections/:section_id/enrollments", people.section_enrollments),
     Route(

@@ -15,6 +15,9 @@ class Size:
     assignments: int
     sections: int = 2
     groups: int = 4
+    modules: int = 3
+    # Groups of students, all in one category; a second category has none.
+    student_groups: int = 2
     # Courses in other states (completed, unpublished, deleted) and unpublished or deleted assignments.
     oddities: bool = True
     # Published assignments of the completed course; 0 keeps the count of listed submissions round.

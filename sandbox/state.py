@@ -44,4 +44,9 @@ RESOURCES: dict[str, Callable[[World], Iterator[Row]]] = {
     "assignment_groups": _in_courses(lambda course: list(course.groups.values())),
     "assignments": _in_courses(lambda course: list(course.assignments.values())),
     "submissions": _submissions,
+    "modules": _in_courses(lambda course: list(course.modules.values())),
+    "module_items": _in_courses(lambda course: list(course.module_items.values())),
+    "group_categories": _in_courses(lambda course: list(course.group_categories.values())),
+    "groups": _in_courses(lambda course: list(course.student_groups.values())),
+    "group_memberships": _in_courses(lambda course: list(course.memberships.values())),
 }

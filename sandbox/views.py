@@ -16,6 +16,11 @@ NEVER = {
     "sections": {"workflow_state"},
     "enrollments": {"workflow_state"},
     "assignment_groups": {"workflow_state", "course_id"},
+    "modules": {"workflow_state", "course_id"},
+    "module_items": {"workflow_state", "course_id"},
+    "group_categories": {"workflow_state", "course_id"},
+    "groups": {"workflow_state"},
+    "group_memberships": {"course_id"},
 }
 ON_REQUEST = {
     "users": {"email", "last_login", "avatar_url", "time_zone", "locale", "effective_locale", "bio", "uuid"},
@@ -28,6 +33,8 @@ ONLY_STAFF = ONLY_ADMINS | {
     "sis_section_id",
     "sis_user_id",
     "sis_account_id",
+    "sis_group_id",
+    "sis_group_category_id",
     "integration_id",
     "login_id",
     "email",

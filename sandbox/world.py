@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from sandbox import ids
+from sandbox import ids, outline, teams
 from sandbox.clock import DAY, Clock, stamp
 from sandbox.course import Course, CourseMaker, People, course_number
 from sandbox.ids import FOREIGN_SHARD, Row, global_id
@@ -32,6 +32,8 @@ TERMS = (  # id, name, start, end (days after the calendar's first), state, SIS 
 CURRENT_TERM_ID, PAST_TERM_ID = 2, 3
 # The courses behind the available ones, in this order.
 ODD_STATES = ("completed", "unpublished", "deleted")
+# Enough for all chains of a campus; a sync that comes every minute would fill the memory otherwise.
+LISTINGS_REMEMBERED = 5_000
 FIRST_COURSE_ID = 101
 FIRST_USER_ID = 1_001
 # Ids of rows that edits add: beyond 32 bits, as on a Canvas that has lived long.
@@ -55,8 +57,7 @@ class World:
         self._filled: dict[int, Course] = {}
         # Rows that left the course in whose id range they lie, or never had one.
         self.homes: dict[tuple[str, int], int] = {}
-        # What listings work out once for all their pages; every edit empties it.
-        self.memory: dict[tuple[Any, ...], list[int]] = {}
+        self._memory: dict[tuple[Any, ...], list[int]] = {}
         # Targets of edits so far, by name and id.
         self.touched: set[tuple[str, Any]] = set()
 
@@ -97,10 +98,18 @@ class World:
             if row["user_id"] == user_id
         ]
 
+    def remember(self, key: tuple[Any, ...], work: Callable[[], list[int]]) -> list[int]:
+        """The ids of a listing, worked out once for all of its pages; an edit forgets them."""
+        if key not in self._memory:
+            if len(self._memory) >= LISTINGS_REMEMBERED:
+                self._memory.clear()
+            self._memory[key] = work()
+        return self._memory[key]
+
     def forget(self) -> None:
         """Something changed: whatever was worked out before is void."""
         self.version += 1
-        self.memory.clear()
+        self._memory.clear()
 
     def new_id(self) -> int:
         """An id above all others."""
@@ -251,6 +260,8 @@ class World:
         if row["workflow_state"] == "completed":
             published = self.size.past_assignments
         course = maker.make(published, drafts=1 if self.size.oddities else 0)
+        outline.add_modules(course, self.size)
+        teams.add_groups(course, self.size)
         if row["workflow_state"] == "deleted":
             for enrollment in course.enrollments.values():
                 enrollment["enrollment_state"] = enrollment["workflow_state"] = "deleted"

@@ -88,6 +88,9 @@ def test_permission_is_refused_with_403_or_with_401_on_an_older_canvas(canvas: S
         "courses/101/assignments/1", "courses/101/assignment_groups/1", "accounts/9", "accounts/5",
         "accounts/1/terms/4", "accounts/1/enrollments/1", "nowhere", "users/self/tokens/none",
         "courses/101/assignments/5000001/submissions/1003",
+        "courses/101/modules/400005", "courses/101/modules/400001/items/1", "courses/102/modules/400001",
+        "groups/650003", "groups/1", "group_categories/600003", "groups/650001/users/1002",
+        "groups/650001/memberships/1",
     ],
 )  # fmt: skip
 def test_what_is_not_there_or_deleted_is_not_found(still: Client, path: str) -> None:

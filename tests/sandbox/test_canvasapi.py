@@ -67,6 +67,46 @@ def test_it_reads_submissions_in_bulk_and_one_by_one(api: Canvas) -> None:
     assert graded.id in {row.id for row in of_one}
 
 
+def test_it_walks_modules_and_their_items(api: Canvas, still_canvas: Sandbox) -> None:
+    course, state = api.get_course(101), still_canvas.state()
+    mine = [row for row in state["modules"] if row["course_id"] == 101]
+    modules = {module.id: module for module in course.get_modules(include=["items"], per_page=2)}
+    assert set(modules) == {row["id"] for row in mine if row["workflow_state"] != "deleted"}
+    items = [row for row in state["module_items"] if row["workflow_state"] != "deleted"]
+    for module in modules.values():
+        there = {row["id"] for row in items if row["module_id"] == module.id}
+        assert {item.id for item in module.get_module_items(per_page=30)} == there
+        assert module.items_count == len(there)
+        assert hasattr(module, "items") == (len(there) <= 100)
+    item = next(row for row in items if row["type"] == "Assignment" and row["course_id"] == 101)
+    one = course.get_module(item["module_id"]).get_module_item(item["id"])
+    assert (one.title, one.content_id) == (item["title"], item["content_id"])
+
+
+def test_it_walks_groups_and_their_members(api: Canvas, still_canvas: Sandbox) -> None:
+    course, state = api.get_course(101), still_canvas.state()
+    live = [row for row in state["groups"] if row["course_id"] == 101 and row["workflow_state"] != "deleted"]
+    groups = list(course.get_groups(collaboration_state="all"))
+    assert {group.id for group in groups} == {row["id"] for row in live}
+    categories = {category.id: category for category in course.get_group_categories()}
+    assert len(categories) == 2
+    assert {group.group_category_id for group in groups} <= set(categories)
+    of_category = categories[groups[0].group_category_id].get_groups()
+    assert {group.id for group in of_category} == {group.id for group in course.get_groups()}
+    for group in groups:
+        rows = [row for row in state["group_memberships"] if row["group_id"] == group.id]
+        there = {row["id"]: row for row in rows if row["workflow_state"] != "deleted"}
+        members = list(group.get_memberships(per_page=2))
+        assert {member.id: member.user_id for member in members} == {
+            row_id: row["user_id"] for row_id, row in there.items()
+        }
+        assert group.members_count == sum(row["workflow_state"] == "accepted" for row in there.values())
+        by_user = group.get_membership(members[0].user_id, "users")
+        assert by_user.id == group.get_membership(members[0].id, "memberships").id == members[0].id
+    assert api.get_group(groups[0].id).name == groups[0].name
+    assert api.get_group_category(groups[0].group_category_id).name == "Project groups"
+
+
 def test_it_understands_refusals(still_canvas: Sandbox, api: Canvas) -> None:
     with pytest.raises(ResourceDoesNotExist):
         api.get_course(999)

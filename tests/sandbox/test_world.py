@@ -73,6 +73,10 @@ def test_odd_states_are_all_there() -> None:
     assert found["assignments"] == {"published", "unpublished", "deleted"}
     assert found["assignment_groups"] == {"available", "deleted"}
     assert found["enrollments"] == {"active", "invited", "completed", "inactive", "deleted"}
+    assert found["modules"] == found["module_items"] == {"active", "unpublished", "deleted"}
+    assert found["group_categories"] == {"active", "deleted"}
+    assert found["groups"] == {"available", "deleted"}
+    assert found["group_memberships"] == {"accepted", "invited", "requested", "deleted"}
     assert found["submissions"] == {"unsubmitted", "submitted", "pending_review", "graded", "deleted"}
     assert {row["type"].removesuffix("Enrollment") for row in state["enrollments"]} == {
         "Student", "Teacher", "Ta", "Designer", "Observer",
