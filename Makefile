@@ -7,7 +7,7 @@ NO_SERVE := $(if $(filter 0,$(SERVE)),--no-serve)
 STRICTLY := $(if $(filter 1,$(REQUIRE_ALL)),--require-all)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-deps check fix bench lock
+.PHONY: help setup demo run worker beat test test-deps check fix bench lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -17,15 +17,19 @@ setup: .venv/.development ## make the virtual environment with everything to run
 demo: .venv/.runtime ## sync a sandbox Canvas twice, then show the console (SERVE=0 ends there; PORT=8000)
 	@$(PYTHON) manage.py run_demo --port $(PORT) $(NO_SERVE)
 
-run: .venv/.runtime ## serve the console on your own data (PORT=8000)
-	@$(PYTHON) manage.py migrate --verbosity 0
-	@echo "The console: http://127.0.0.1:$(PORT)/ (an account: $(PYTHON) manage.py createsuperuser; Ctrl-C ends)"
-	@$(PYTHON) -m gunicorn config.wsgi --bind 127.0.0.1:$(PORT) --threads 8 --no-control-socket
+run: .venv/.runtime ## serve the console on your own data, with worker, beat and Redis (PORT=8000)
+	@$(PYTHON) manage.py run_easel --port $(PORT)
+
+worker: .venv/.runtime ## do background work beside a console served elsewhere (needs REDIS_URL)
+	@$(PYTHON) -m celery -A config worker --without-gossip --without-mingle $(ARGS)
+
+beat: .venv/.runtime ## start what schedules ask for: one for all machines (needs REDIS_URL)
+	@$(PYTHON) -m celery -A config beat $(ARGS)
 
 test: .venv/.development ## run the tests on SQLite and PostgreSQL (REQUIRE_ALL=1: what cannot be tested fails)
 	@$(PYTHON) -m scripts.run_tests $(STRICTLY) -- $(ARGS)
 
-test-deps: ## install PostgreSQL and Chromium for the tests (Debian, Ubuntu; as root)
+test-deps: ## install PostgreSQL, Redis and Chromium for the tests (Debian, Ubuntu; as root)
 	@sh scripts/install_test_servers.sh
 
 # The settings are loaded beside an installation's own, so that nothing of it is touched or asked.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from canvas.client import CanvasClient, Page
-from canvas.errors import CanvasError, NotFound, NotPermitted
+from canvas.errors import CanvasError, NotFound, NotPermitted, TokenRejected, Unavailable
 from canvas.models import Connection, Instance, Shard
 from canvas.resources import RESOURCES, Level
 from canvas.throttle import Throttle
@@ -50,21 +51,16 @@ def connect(
     token: str,
     owner: AbstractBaseUser | None = None,
     authoritative: bool = False,
+    expires_at: datetime | None = None,
 ) -> tuple[Connection, Probe]:
     """Probe a token and store it as a connection; an existing one of that name gets the new token.
 
-    Raises CanvasError when Canvas cannot be reached or does not take the token, ConnectError when the
-    name belongs to another Canvas.
+    `expires_at` is when the token ends, for where Canvas does not tell. Raises CanvasError when Canvas
+    cannot be reached or does not take the token, ConnectError when the token cannot be one or the name
+    belongs to another Canvas.
     """
-    client = CanvasClient(
-        base_url,
-        token,
-        throttle=Throttle(limit=2),
-        connect_timeout=settings.CANVAS_CONNECT_TIMEOUT_SECONDS,
-        read_timeout=settings.CANVAS_READ_TIMEOUT_SECONDS,
-        max_tries=3,
-        allow_insecure_hosts=settings.CANVAS_ALLOWED_INSECURE_HOSTS,
-    )
+    token = one_word(token)
+    client = _client(base_url, token)
     existing = Connection.objects.filter(name=name).select_related("instance").first()
     if existing and existing.instance.base_url != client.origin:
         raise ConnectError(
@@ -75,7 +71,87 @@ def connect(
         probe = probe_token(client, token)
     finally:
         client.close()
+    if expires_at and probe.expiry == Connection.Expiry.UNKNOWN:
+        probe.expiry, probe.expires_at = Connection.Expiry.KNOWN, expires_at
     return _store(name, client.origin, token, owner, authoritative, probe), probe
+
+
+def one_word(token: str) -> str:
+    """Return a token without the spaces around it; ConnectError when it cannot be one."""
+    words = token.split()
+    if len(words) != 1:
+        raise ConnectError("The token must be one word: copy it again from Canvas.")
+    return words[0]
+
+
+def findings(connection: Connection, probe: Probe) -> list[str]:
+    """Return what a probe found, one sentence per line."""
+    admin = ", account administrator" if probe.account_admin else ""
+    words = {ALLOWED: "may read", REFUSED: "may not read"}
+    found: dict[str, list[str]] = {}
+    for name, said in probe.capabilities.items():
+        found.setdefault(words.get(said, "could not try"), []).append(name)
+    return [
+        f"Token of Canvas user {probe.user_id}{admin}.",
+        *(f"{word}: {', '.join(names)}" for word, names in found.items()),
+        f"Token expires: {_expiry(connection)}.",
+    ]
+
+
+def _expiry(connection: Connection) -> str:
+    if connection.token_expires_at:
+        return f"{connection.token_expires_at:%Y-%m-%d %H:%M} UTC"
+    if connection.token_expiry == Connection.Expiry.NEVER:
+        return "never"
+    return "unknown, Canvas does not tell"
+
+
+def check_connection(connection: Connection) -> Probe:
+    """Probe a stored token again and keep what Canvas says of it, a refusal too.
+
+    An account admin's token that is no account admin's any more sees less than before, so it stops being
+    authoritative. Raises CanvasError, ConnectError and TokenUnreadable as `connect` does.
+    """
+    token = connection.token
+    try:
+        with closing(_client(connection.instance.base_url, token)) as client:
+            probe = probe_token(client, token)
+    except TokenRejected as error:
+        _mark(connection, Connection.State.REJECTED, str(error))
+        raise
+    except Unavailable as error:
+        _mark(connection, Connection.State.UNREACHABLE, str(error))
+        raise
+    seen: dict[str, Any] = {
+        "capabilities": probe.capabilities,
+        "canvas_user_id": probe.user_id,
+        "account_admin": probe.account_admin,
+        "authoritative": connection.authoritative and (probe.root_admin or not connection.account_admin),
+    }
+    if probe.expiry != Connection.Expiry.UNKNOWN:  # else what a person entered stays
+        seen |= {"token_expiry": probe.expiry, "token_expires_at": probe.expires_at}
+    _mark(connection, Connection.State.OK, **seen)
+    return probe
+
+
+def _mark(connection: Connection, state: str, message: str = "", **columns: Any) -> None:
+    """Write what Canvas said, unless the token was replaced meanwhile: then it was said of another."""
+    Connection.objects.filter(pk=connection.pk, token_ciphertext=connection.token_ciphertext).update(
+        state=state, state_message=message, checked_at=timezone.now(), **columns
+    )
+
+
+def _client(base_url: str, token: str) -> CanvasClient:
+    """Return a client for a few requests, by somebody who waits for the answer."""
+    return CanvasClient(
+        base_url,
+        token,
+        throttle=Throttle(limit=2),
+        connect_timeout=settings.CANVAS_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=settings.CANVAS_READ_TIMEOUT_SECONDS,
+        max_tries=3,
+        allow_insecure_hosts=settings.CANVAS_ALLOWED_INSECURE_HOSTS,
+    )
 
 
 def probe_token(client: CanvasClient, token: str) -> Probe:
@@ -185,7 +261,7 @@ def _store(
         instance.save(update_fields=["canvas_shard"])
     connection = Connection.objects.filter(name=name).first() or Connection(name=name)
     connection.instance = instance
-    connection.token = token.strip()
+    connection.token = token
     if owner is not None:
         connection.owner = owner  # type: ignore[assignment]  # the stubs want the concrete user model
     connection.authoritative = authoritative or probe.root_admin

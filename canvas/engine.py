@@ -24,7 +24,8 @@ from canvas.errors import CanvasError, TokenRejected, Unavailable
 from canvas.fetcher import Fetching, ListingDone, ListingFailed, PageFetched
 from canvas.interrupts import held_back
 from canvas.mapping import Mapped, Mapper
-from canvas.models import Connection, Enrollment, Scope, Submission
+from canvas.models import Connection, Enrollment, Scope
+from canvas.natural_keys import NaturalKeys
 from canvas.progress import Progress
 from canvas.resources import RESOURCES, Level
 from canvas.steps import (
@@ -105,10 +106,19 @@ class Engine:
         if stored and not walk.full:
             walk.since = overlapping(stored.cursor, settings.CANVAS_CURSOR_OVERLAP_SECONDS)
             walk.covered = frozenset(stored.covered)
+        if resource.natural_key:
+            walk.keys = NaturalKeys(resource.model, resource.natural_key)
         if course_key and name == "users":
             # One person is in many courses: counted once a run.
             walk.seen = self._shared_seen.setdefault(name, set())
         return walk
+
+    def is_fresh(self, name: str, course_key: int) -> bool:
+        """Whether an incremental run need not list a scope: it was, a short while ago."""
+        stored = self._stored_scopes.get((name, course_key))
+        if self.run.mode == SyncRun.Mode.FULL or stored is None or stored.last_complete_at is None:
+            return False
+        return self.clock - stored.last_complete_at < RESOURCES[name].fresh_for
 
     def key_of(self, record: Mapping[str, Any]) -> int | None:
         """Return the key of a record, or None when it has no usable id."""
@@ -131,7 +141,8 @@ class Engine:
         return keys
 
     def _map(self, scope: ScopeWalk, records: list[Any], as_of: datetime) -> Mapped:
-        return self._mappers[scope.resource.name].map(records, as_of, scope.context)
+        mapped = self._mappers[scope.resource.name].map(records, as_of, scope.context)
+        return scope.keys.adopt(mapped) if scope.keys else mapped
 
     def _take(self, scope: ScopeWalk, mapped: Mapped, absent: frozenset[str]) -> set[int]:
         name = scope.resource.name
@@ -165,17 +176,17 @@ class Engine:
         if scope.course_key:
             rows = rows.filter(Q(course_id=scope.course_key))
         absent = [key for key in rows.values_list("id", flat=True).iterator(10_000) if key not in scope.seen]
-        if name != "submissions":
+        if not (parents := scope.resource.parents_in_detail):
             return [(key, self._detail(scope, key)) for key in absent]
-        # Submissions of unpublished assignments are hidden, not gone.
-        return [
-            (key, self._detail(scope, key, assignment, user))
-            for chunk in _chunks(absent)
-            for key, assignment, user in Submission.objects.filter(id__in=chunk).values_list(
-                "id", "assignment_id", "user_id"
-            )
-            if assignment in scope.covered
-        ]
+        columns = [f"{parent}_id" for parent in parents]
+        found = []
+        for chunk in _chunks(absent):
+            for key, *above in rows.filter(id__in=chunk).values_list("id", *columns):
+                ids = dict(zip(parents, above, strict=True))
+                # Submissions of unpublished assignments are hidden, not gone.
+                if name != "submissions" or ids["assignment"] in scope.covered:
+                    found.append((key, self._detail(scope, key, ids)))
+        return found
 
     def _may_delete(self, scope: ScopeWalk) -> bool:
         """Whether absence means anything: the connection sees everything, and the rows were asked for."""
@@ -189,15 +200,11 @@ class Engine:
             and not (scope.course_key and scope.resource.name == "users")
         )
 
-    def _detail(self, scope: ScopeWalk, key: int, *parents: int) -> str:
-        spell = self.folder.spell
-        assignment, user = (spell(parent) if parent else "0" for parent in parents or (0, 0))
+    def _detail(self, scope: ScopeWalk, key: int, parents: Mapping[str, int | None] | None = None) -> str:
+        ids = {"id": key, "course": scope.course_key, **(parents or {})}
         return scope.resource.detail.format(
-            id=spell(key),
-            course=spell(scope.course_key) if scope.course_key else "0",
-            assignment=assignment,
-            user=user,
             root_account=self.root_account_ids[0] if self.root_account_ids else "self",
+            **{name: self.folder.spell(number) if number else "0" for name, number in ids.items()},
         )
 
     # --- the run -------------------------------------------------------------------------------
@@ -366,7 +373,7 @@ class Engine:
                     f"{scope.resource.name}: {scope.unconfirmed} missing, not confirmed deleted"
                 )
         if not self.run.dry_run:
-            read = [scope for scope in step.scopes.values() if scope.complete]
+            read = [scope for scope in step.scopes.values() if scope.complete or scope.refused]
             self._write_scopes([scope for scope in read if scope.resource.name in self.models])
         if isinstance(step, CoursesStep):
             self._bury_enrollments([*step.deleted, *step.scopes["courses"].gone])
@@ -406,12 +413,21 @@ class Engine:
             map(self._scope_row, scopes),
             update_conflicts=True,
             unique_fields=["connection", "resource", "course_id"],
-            update_fields=["last_complete_at", "last_full_at", "cursor", "covered"],
+            update_fields=["last_complete_at", "last_full_at", "refused_at", "cursor", "covered"],
         )
 
     def _scope_row(self, scope: ScopeWalk) -> Scope:
         name = scope.resource.name
         before = self._stored_scopes.get((name, scope.course_key))
+        if scope.refused:
+            return Scope(
+                connection=self.connection,
+                resource=name,
+                course_id=scope.course_key,
+                last_complete_at=before.last_complete_at if before else None,
+                last_full_at=before.last_full_at if before else None,
+                refused_at=self.clock,
+            )
         return Scope(
             connection=self.connection,
             resource=name,

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM held back while a transaction is open, and delivered after it."""
+"""Ctrl-C, SIGTERM and a task's time limit held back while a transaction is open, and delivered after it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""The last is how Celery's workers tell a task that its time is up."""
 
 
 @contextmanager

@@ -30,6 +30,7 @@ _INT64 = 2**63
 _NONE = frozenset({type(None)})
 _FALSE_WORDS = {"false", "f", "no", "n", "off", "0", ""}
 _TRUE_WORDS = {"true", "t", "yes", "y", "on", "1"}
+_PUBLISHED = {True: "active", False: "unpublished"}
 _DIGITS = re.compile(r"-?\d{1,19}", re.ASCII)
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _MARKS = ((4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":"), (19, "Z"), (20, "\n"))
@@ -116,6 +117,11 @@ def _json(value: Any) -> str | None:
     return text
 
 
+def _published(value: Any) -> str | None:
+    """Canvas's states of what is published or a draft, where it shows only whether it is."""
+    return _PUBLISHED[value] if isinstance(value, bool) else _text(value)
+
+
 def _storable(text: str) -> bool:
     """Say whether databases take a text; a NUL or a lone surrogate would cost its whole batch."""
     try:
@@ -186,7 +192,10 @@ INTEGER = Kind("integer", _integer, _NONE | {int}, _in_range)
 BOOLEAN = Kind("boolean", _boolean, _NONE | {bool})
 TIMESTAMP = Kind("timestamp", _timestamp, bulk=_timestamps)
 JSON = Kind("json", _json)
-ID = Kind("id", lambda value: value)  # folded by the mapper, which knows the instance
+PUBLISHED = Kind("published", _published)
+# Read by the mapper, which knows the instance.
+ID = Kind("id", lambda value: value)
+IDS = Kind("ids", lambda value: value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +343,9 @@ class Mapper:
         if converted is not None:
             return converted
         try:
-            return self._references(values) if kind is ID else list(map(kind.convert, values))
+            if kind is ID:
+                return self._references(values)
+            return list(map(self._id_list if kind is IDS else kind.convert, values))
         except (RejectedRecord, InvalidId) as error:
             raise RejectedRecord(f"{column.name}: {error}") from None
 
@@ -355,6 +366,14 @@ class Mapper:
             return None
         is_local = type(value) is int and 0 < value < SHARD_SIZE
         return self._folder.base + value if is_local else self._folder.fold(value)
+
+    def _id_list(self, value: Any) -> str | None:
+        """Return a list of ids as JSON: each as this site's addresses spell it, however it came."""
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise RejectedRecord(f"list of ids expected, got {type(value).__name__}")
+        return _json([self._folder.spell(self._folder.fold(item)) for item in value])
 
     @staticmethod
     def _all_local(values: list[Any]) -> bool:

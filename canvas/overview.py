@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.timesince import timesince
 
@@ -64,10 +64,11 @@ class RowCount:
     exact: bool
 
 
-def overviews() -> list[Overview]:
-    """Return all connections with their latest runs, in two queries."""
+def overviews(of: QuerySet[Connection] | None = None) -> list[Overview]:
+    """Return connections, all or those given, with their latest runs, in two queries."""
     connections = list(
-        Connection.objects.select_related("instance", "owner")
+        (Connection.objects.all() if of is None else of)
+        .select_related("instance", "owner")
         .annotate(
             last_run=_latest("pk"),
             last_full=latest_completed("pk", mode=SyncRun.Mode.FULL),

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
+from string import Formatter
 from typing import Any
 
 from django.db import models
@@ -22,6 +24,11 @@ from canvas.models import (
     CanvasRow,
     Course,
     Enrollment,
+    Group,
+    GroupCategory,
+    GroupMembership,
+    Module,
+    ModuleItem,
     Section,
     Submission,
     Term,
@@ -38,16 +45,23 @@ class Level(Enum):
     ROOT_ACCOUNT = "root account"
     TOKEN = "token"  # noqa: S105 - whatever the token's user sees
     COURSE = "course"
+    PARENT = "parent"
+    """One record of the resource that this one stands `within`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestListing:
-    """A REST listing: its path below `/api/v1/`, parameters, wrapper key and what one call spans."""
+    """A REST listing: its path below `/api/v1/`, parameters, wrapper key and what one call spans.
+
+    `refusable`: permissions may close it to a course's readers. That is then a state of that scope, and
+    the rest of the course is synced as ever.
+    """
 
     path: str
     level: Level
     params: Params = ()
     wrapper: str | None = None
+    refusable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +70,11 @@ class Resource:
 
     `listing` is used by an account admin's connection, `own_listing` by any other; a resource without
     the latter is out of reach for those. `within` names the resource whose records hold this one's
-    under `nested_key`. `detail` is the path of one record: a row that a complete listing did not show
-    is deleted when its detail answers 404. `sources` and `defaults` differ from "column = key".
+    under `nested_key`; where a record does not hold them, the `listing` (level PARENT) of that record
+    is read. `detail` is the path of one record: a row that a complete listing did not show is deleted
+    when its detail answers 404. `sources`, `defaults` and `kinds` differ from "column = key, null where
+    Canvas says nothing, the field's kind". Rows with a `natural_key` are the same row whatever id Canvas
+    shows. An incremental sync does not ask again for a listing younger than `fresh_for`.
     """
 
     name: str
@@ -69,6 +86,20 @@ class Resource:
     nested_key: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    natural_key: tuple[str, ...] = ()
+    fresh_for: timedelta = timedelta(0)
+
+    @property
+    def parents_in_detail(self) -> tuple[str, ...]:
+        """The foreign keys whose Canvas ids stand in `detail`."""
+        names = (name for _, name, _, _ in Formatter().parse(self.detail) if name)
+        return tuple(name for name in names if name not in _KNOWN_IN_DETAIL)
+
+    @property
+    def nested(self) -> tuple[Resource, ...]:
+        """The resources that stand within this one."""
+        return tuple(resource for resource in RESOURCES.values() if resource.within == self.name)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -78,7 +109,7 @@ class Resource:
             Column(
                 name=column.attname,
                 key=self.sources.get(column.attname, column.attname),
-                kind=_kind(column, indexed=column.name in short),
+                kind=self.kinds.get(column.attname) or _kind(column, indexed=column.name in short),
                 default=self.defaults.get(column.attname),
             )
             for column in self.model._meta.concrete_fields
@@ -86,6 +117,7 @@ class Resource:
         )
 
 
+_KNOWN_IN_DETAIL = frozenset({"id", "course", "root_account"})
 _OUR_OWN = frozenset({"id", "canvas_id", "instance", "row_hash", "as_of", "deleted_at"})
 
 _KINDS: dict[type[models.Field[Any, Any]], Kind] = {
@@ -103,6 +135,8 @@ def _kind(column: models.Field[Any, Any], *, indexed: bool) -> Kind:
         return mapping.ID
     if isinstance(column, models.BigIntegerField) and column.name.endswith("_id"):
         return mapping.ID
+    if isinstance(column, models.JSONField) and column.name.endswith("_ids"):
+        return mapping.IDS
     if isinstance(column, models.TextField) and indexed:
         return mapping.SHORT_TEXT
     return _KINDS[type(column)]
@@ -131,6 +165,14 @@ _GRADES = (
     "override_score",
     "override_grade",
 )
+_PUBLISHED: dict[str, Any] = {
+    "sources": {"course_id": "@course", "workflow_state": "published"},
+    "defaults": {"workflow_state": "active"},
+    "kinds": {"workflow_state": mapping.PUBLISHED},
+}
+_GROUPS_FRESH_FOR = timedelta(hours=6)
+"""Groups change a few times a term, and each costs a request of its own."""
+
 _SUBMISSION_SOURCES = {"course_id": "@course"}
 _SUBMISSION_FIELDS = (
     "id",
@@ -244,6 +286,66 @@ _DECLARED = (
         ),
         detail="courses/{course}/assignments/{assignment}/submissions/{user}",
         sources=_SUBMISSION_SOURCES,
+    ),
+    Resource(
+        name="modules",
+        model=Module,
+        listing=RestListing(
+            "courses/{course}/modules", Level.COURSE, params=(("include[]", ("items",)),), refusable=True
+        ),
+        detail="courses/{course}/modules/{id}",
+        **_PUBLISHED,
+    ),
+    Resource(
+        name="module_items",
+        model=ModuleItem,
+        within="modules",
+        nested_key="items",
+        listing=RestListing("courses/{course}/modules/{parent}/items", Level.PARENT, refusable=True),
+        detail="courses/{course}/modules/{module}/items/{id}",
+        **_PUBLISHED,
+    ),
+    Resource(
+        name="group_categories",
+        model=GroupCategory,
+        listing=RestListing(
+            "courses/{course}/group_categories",
+            Level.COURSE,
+            params=(("collaboration_state", "all"),),
+            refusable=True,
+        ),
+        detail="group_categories/{id}",
+        sources={"course_id": "@course"},
+        defaults={"workflow_state": "active"},
+        fresh_for=_GROUPS_FRESH_FOR,
+    ),
+    Resource(
+        name="groups",
+        model=Group,
+        listing=RestListing(
+            "courses/{course}/groups",
+            Level.COURSE,
+            params=(("collaboration_state", "all"),),
+            refusable=True,
+        ),
+        detail="groups/{id}",
+        defaults={"workflow_state": "available"},
+        fresh_for=_GROUPS_FRESH_FOR,
+    ),
+    Resource(
+        name="group_memberships",
+        model=GroupMembership,
+        within="groups",
+        listing=RestListing(
+            "groups/{parent}/memberships",
+            Level.PARENT,
+            params=(("filter_states[]", ("accepted", "invited", "requested")),),
+            refusable=True,
+        ),
+        detail="groups/{group}/users/{user}",
+        sources={"course_id": "@course", "membership_id": "id"},
+        natural_key=("group_id", "user_id"),
+        fresh_for=_GROUPS_FRESH_FOR,
     ),
 )
 

@@ -7,13 +7,14 @@ to it; steps know Canvas, the engine knows the database.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from canvas.client import PER_PAGE, Page
 from canvas.errors import BrokenListing, CanvasError, InvalidAssignmentIds, NotFound, NotPermitted
 from canvas.fetcher import Fetching, Listing
+from canvas.natural_keys import NaturalKeys
 from canvas.progress import Progress
 from canvas.resources import RESOURCES, Level, Params, Resource, RestListing
 from easel.ids import Folder
@@ -37,7 +38,9 @@ class ScopeWalk:
     since: datetime | None = None
     covered: frozenset[int] = frozenset()
     seen: set[int] = field(default_factory=set)
+    keys: NaturalKeys | None = None
     complete: bool = True
+    refused: bool = False
     own_only: bool = False
     unidentified: int = 0
     hidden_assignments: set[int] = field(default_factory=set)
@@ -53,7 +56,7 @@ class ScopeWalk:
 @dataclass(eq=False, slots=True)
 class Fetch:
     """One listing on its way. `chain` are the assignment ids it is limited to; `confirms` is the missing
-    row it looks for; `everybody`: it asks for other people's rows too.
+    row it looks for; `everybody`: it asks for other people's rows too; `parent`: it is of that row only.
     """
 
     step: Step
@@ -61,6 +64,7 @@ class Fetch:
     chain: tuple[int, ...] = ()
     confirms: int | None = None
     everybody: bool = True
+    parent: int | None = None
 
 
 class Host(Protocol):
@@ -76,6 +80,9 @@ class Host(Protocol):
 
     def scope(self, name: str, course_key: int = 0) -> ScopeWalk:
         """Return a fresh walk of a scope."""
+
+    def is_fresh(self, name: str, course_key: int) -> bool:
+        """Whether this run need not list a scope: it was, a short while ago."""
 
     def key_of(self, record: Mapping[str, Any]) -> int | None:
         """Return the key of a record, or None when it has no usable id."""
@@ -211,13 +218,20 @@ class CoursePlan:
 
 
 class CoursesStep(Step):
-    """The course listing, or the courses named one by one; its end plans the course steps."""
+    """The course listing, one person's, or courses named one by one; its end plans the course steps."""
 
     def __init__(
-        self, key: str, title: str, courses: Sequence[str], wanted: Callable[[dict[str, Any]], bool]
+        self,
+        key: str,
+        title: str,
+        wanted: Callable[[dict[str, Any]], bool],
+        *,
+        courses: Sequence[str] = (),
+        user: str = "",
     ) -> None:
         super().__init__(key, title)
         self._named = courses
+        self._user = user
         self._wanted = wanted
         self.plans: dict[int, CoursePlan] = {}
         self.deleted: set[int] = set()
@@ -227,8 +241,10 @@ class CoursesStep(Step):
         scope = self.scopes["courses"] = engine.scope("courses")
         resource = scope.resource
         listing = resource.listing if engine.account_ids else resource.own_listing
-        if self._named:
-            scope.complete = False  # some courses are not the listing: nothing is concluded from it
+        scope.complete = not (self._named or self._user)  # of some courses nothing is concluded
+        if self._user and resource.own_listing:
+            self.list(engine, scope, replace(resource.own_listing, path=f"users/{self._user}/courses"), {})
+        elif self._named:
             for spelling in self._named:
                 path, params = f"courses/{spelling}", (("include[]", ("term", "total_students")),)
                 self.submit(engine, Fetch(self, scope), path=path, params=params, single=True)
@@ -241,7 +257,8 @@ class CoursesStep(Step):
         """Say so when there is nothing to sync: it is rarely what was meant."""
         super().conclude(engine)
         if not self.plans and not self.errors:
-            self.notes.append("this token sees no course here: check whose it is and the term scope")
+            whose = "this person's login or id" if self._user else "whose it is"
+            self.notes.append(f"this token sees no course here: check {whose} and the term scope")
 
     def take(self, engine: Host, fetch: Fetch, page: Page) -> None:
         """Store the courses, and remember those whose contents are wanted."""
@@ -249,7 +266,7 @@ class CoursesStep(Step):
         for key, record in _by_key(engine, page.rows, stored):
             if record.get("workflow_state") == "deleted":
                 self.deleted.add(key)
-            elif self._wanted(record) and not _is_closed(record):
+            elif self._wanted(record) and (self._user or not _is_closed(record)):
                 students = record.get("total_students")
                 self.plans[key] = CoursePlan(
                     key,
@@ -275,18 +292,20 @@ class CourseStep(Step):
         self.number = 0
         self._published: set[int] = set()
         self._assignments_read = 0
+        self._opened: set[tuple[str, int]] = set()
         self._ids = {"course": plan.canvas_id}
 
     def begin(self, engine: Host) -> None:
-        """List what was asked for; the assignments also when only their submissions were."""
+        """List what was asked for, and what holds it: assignments also when only submissions were."""
         for resource in RESOURCES.values():
             listing = _course_listing(engine, resource)
-            if listing and resource.name in engine.models and resource.name != "submissions":
+            wanted = [part.name for part in (resource, *resource.nested) if part.name in engine.models]
+            if resource.name == "assignment_groups" and "submissions" in engine.models:
+                wanted.append("submissions")
+            if listing is None or not wanted or resource.name == "submissions":
+                continue
+            if not all(engine.is_fresh(name, self.plan.key) for name in wanted):
                 self.list(engine, self._scope(engine, resource.name), listing, self._ids)
-        if "assignment_groups" not in self.scopes and {"assignments", "submissions"} & engine.models:
-            self.list(
-                engine, self._scope(engine, "assignment_groups"), _listing("assignment_groups"), self._ids
-            )
 
     def _scope(self, engine: Host, name: str) -> ScopeWalk:
         if name not in self.scopes:
@@ -294,23 +313,39 @@ class CourseStep(Step):
         return self.scopes[name]
 
     def take(self, engine: Host, fetch: Fetch, page: Page) -> None:
-        """Store the page; assignments stand inside their groups."""
-        engine.take(fetch.scope, page.rows, page.as_of)
-        if fetch.scope.resource.name == "assignment_groups":
-            self._take_assignments(engine, page)
+        """Store the page, and what stands inside its records."""
+        stored = engine.take(fetch.scope, page.rows, page.as_of)
+        for resource in fetch.scope.resource.nested:
+            if resource.name in engine.models or resource.name == "assignments":
+                self._take_nested(engine, resource, page, stored)
 
-    def _take_assignments(self, engine: Host, page: Page) -> None:
-        key = RESOURCES["assignments"].nested_key
-        nested = [group.get(key) for group in page.rows if isinstance(group, dict)]
-        records = [record for records in nested for record in _as_list(records)]
-        scope = self._scope(engine, "assignments")
-        if not all(isinstance(records, list) for records in nested):
+    def _take_nested(self, engine: Host, resource: Resource, page: Page, stored: Collection[int]) -> None:
+        """Store the records inside others; where Canvas left them out, go for the listing of each."""
+        scope = self._scope(engine, resource.name)
+        parents = [record for record in page.rows if isinstance(record, dict)]
+        inside = [parent.get(resource.nested_key) for parent in parents]
+        records = [record for records in inside for record in _as_list(records)]
+        closed = [parent for parent, here in zip(parents, inside, strict=True) if not isinstance(here, list)]
+        if resource.listing:
+            keys = [key for key, _ in _by_key(engine, closed, stored)]
+            scope.complete &= len(keys) == len(closed)
+            self._open(engine, scope, resource.listing, keys)
+        elif closed:
             scope.complete = False
             self.errors.append(BrokenListing("Canvas sent an assignment group without its assignments."))
-        stored = engine.take(scope, records, page.as_of)
-        self._published |= {
-            key for key, record in _by_key(engine, records, stored) if record.get("published")
-        }
+        taken = engine.take(scope, records, page.as_of)
+        if resource.name == "assignments":
+            self._published |= {
+                key for key, record in _by_key(engine, records, taken) if record.get("published")
+            }
+
+    def _open(self, engine: Host, scope: ScopeWalk, listing: RestListing, parents: Collection[int]) -> None:
+        """List what each of these rows holds, once however often their page showed them."""
+        for key in parents:
+            if (scope.resource.name, key) not in self._opened:
+                self._opened.add((scope.resource.name, key))
+                ids = {**self._ids, "parent": engine.folder.spell(key)}
+                self.list(engine, scope, listing, ids, parent=key)
 
     def done(self, engine: Host, fetch: Fetch) -> None:
         """The assignments are known: go for their submissions."""
@@ -335,12 +370,38 @@ class CourseStep(Step):
             self.outstanding -= 1
             self._list_own_submissions(engine, fetch, error)
             return
+        if fetch.confirms is None and self._excuse(engine, fetch, error):
+            self.outstanding -= 1
+            return
         super().failed(engine, fetch, error)
-        if fetch.confirms is None and name == "assignment_groups":
-            # Without the assignments their scope and the submissions' are unread too.
-            self._scope(engine, "assignments").complete = False
-            if "submissions" in engine.models:
-                self._scope(engine, "submissions").complete = False
+        if fetch.confirms is None:
+            for scope in self._below(engine, fetch.scope):
+                scope.complete = False
+
+    def _excuse(self, engine: Host, fetch: Fetch, error: CanvasError) -> bool:
+        """Whether an error only says that part of the course is closed to this token, or gone meanwhile."""
+        scope, listing = fetch.scope, fetch.scope.resource.listing
+        if isinstance(error, NotPermitted) and listing and listing.refusable:
+            for unread in (scope, *self._below(engine, scope)):
+                unread.complete, unread.refused = False, True
+            self._note(f"{scope.resource.name}: this token may not read them here")
+        elif isinstance(error, NotFound) and fetch.parent is not None:
+            scope.complete = False
+            self._note(f"{scope.resource.name}: what held them was deleted during the sync")
+        else:
+            return False
+        return True
+
+    def _below(self, engine: Host, scope: ScopeWalk) -> list[ScopeWalk]:
+        """Return the scopes that cannot be read without this one."""
+        names = [resource.name for resource in scope.resource.nested]
+        if scope.resource.name == "assignment_groups":
+            names.append("submissions")
+        return [self._scope(engine, name) for name in names if name in engine.models]
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
     def _bisect(self, engine: Host, fetch: Fetch) -> None:
         if len(fetch.chain) == 1:

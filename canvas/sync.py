@@ -27,7 +27,16 @@ from canvas.steps import CoursePlan, CoursesStep, Step
 from canvas.throttle import Throttle
 from easel.ids import InvalidId, split_id
 from syncmetrics.models import SyncRun, SyncStep
-from syncmetrics.runs import CancelRequested, RunTaken, close_lost_runs, finish_run, resumable, start_run
+from syncmetrics.runs import (
+    CancelRequested,
+    RunTaken,
+    begin_run,
+    chain_of,
+    close_lost_runs,
+    finish_run,
+    new_run,
+    resumable,
+)
 from syncmetrics.tracker import SyncTracker
 
 QUEUE_PAGES = 100
@@ -49,11 +58,13 @@ class UsageError(ValueError):
 class SyncOptions:
     """What to sync. `mode` None: full until one full sync has completed, incremental afterwards.
 
-    `courses` are ids in any Canvas spelling; `term_scope` is `all`, `active` or a term's id.
+    `courses` are ids in any Canvas spelling; `user` limits a sync to the courses of one person: an id,
+    `sis_user_id:X`, or a login. `term_scope` is `all`, `active` or a term's id.
     """
 
     models: frozenset[str] = ALL_MODELS
     courses: tuple[str, ...] = ()
+    user: str = ""
     term_scope: str = "all"
     mode: str | None = None
     dry_run: bool = False
@@ -61,14 +72,15 @@ class SyncOptions:
 
     @property
     def sync_type(self) -> str:
-        """What kind of sync this is; single courses are a genre of their own."""
-        return "course" if self.courses else "all"
+        """What kind of sync this is; single courses and single users are genres of their own."""
+        return "course" if self.courses else "user" if self.user else "all"
 
     def as_json(self) -> dict[str, Any]:
         """Return what a resumed run must have in common with its predecessor."""
         return {
             "models": sorted(self.models),
             "courses": list(self.courses),
+            "user": self.user,
             "term_scope": self.term_scope,
         }
 
@@ -76,6 +88,8 @@ class SyncOptions:
         """Raise UsageError for unknown resources or ids that are none."""
         if unknown := sorted(self.models - ALL_MODELS):
             raise UsageError(f"Unknown models: {', '.join(unknown)}. Known are {', '.join(RESOURCES)}.")
+        if self.courses and self.user:
+            raise UsageError("Name courses or a user, not both.")
         for course in self.courses:
             _check_spelling(course, "course", "sis_course_id")
         if self.term_scope not in ("all", "active"):
@@ -98,12 +112,29 @@ def sync(
     run was marked cancelled, and database errors when not even the run's end can be written.
     """
     options = options or SyncOptions()
+    run = begin_run(plan(connection, options, resume=resume, trigger=trigger, user_id=user_id))
+    perform(run, connection, concurrency=options.concurrency, progress=progress)
+    return run
+
+
+def plan(
+    connection: Connection,
+    options: SyncOptions,
+    *,
+    resume: SyncRun | None = None,
+    trigger: str,
+    user_id: int | None = None,
+) -> SyncRun:
+    """Return the run that these options ask for, in no table yet: to begin here, or to queue for a worker.
+
+    Takes up a run that was lost a short while ago. Raises UsageError.
+    """
     options.check()
     options = _within_reach(connection, options)
     before = resume or _lost_run(connection, options)
     if before:
         options = _as_before(before, options, connection)
-    run = start_run(
+    return new_run(
         sync_type=options.sync_type,
         genre=options.sync_type,
         mode=options.mode or _mode(connection, options),
@@ -116,11 +147,33 @@ def sync(
         dry_run=options.dry_run,
         resumed_from=before,
     )
+
+
+def perform(
+    run: SyncRun,
+    connection: Connection,
+    *,
+    concurrency: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Do a run that is in progress in this process, to its end; raises as `sync` does."""
     progress = progress or Progress()
-    if before:
-        progress.resuming(before.pk)
-    _Sync(run, connection, options, progress).perform()
-    return run
+    if run.resumed_from_id:
+        progress.resuming(run.resumed_from_id)
+    _Sync(run, connection, options_of(run, concurrency=concurrency), progress).perform()
+
+
+def options_of(run: SyncRun, *, concurrency: int | None = None) -> SyncOptions:
+    """Return the options a run was started with, as its row keeps them."""
+    return SyncOptions(
+        models=frozenset(run.options["models"]),
+        courses=tuple(run.options["courses"]),
+        user=run.options.get("user", ""),
+        term_scope=run.options["term_scope"],
+        mode=run.mode,
+        dry_run=run.dry_run,
+        concurrency=concurrency,
+    )
 
 
 class _Sync:
@@ -188,14 +241,15 @@ class _Sync:
     def _steps(self, pages: Sequence[Page]) -> tuple[list[Step], list[CoursePlan] | None]:
         """Return the steps to do, and the courses where an earlier run has planned them already."""
         named = tuple(quote(course.strip(), safe=":~") for course in self._options.courses)
+        user = quote(user_spelling(self._options.user), safe=":~@")
         wanted = term_filter(self._options.term_scope, timezone.now())
-        steps = [] if named else account_steps(self._options.models, admin=bool(pages))
+        steps = [] if named or user else account_steps(self._options.models, admin=bool(pages))
         before = self._run.resumed_from
         done = _completed_steps(before) if before else frozenset()
         steps = [step for step in steps if step.key not in done]
         if before and "courses" in done:
             return steps, _plans_left(before, done, self._connection)
-        return [*steps, CoursesStep("courses", "Courses", named, wanted)], None
+        return [*steps, CoursesStep("courses", "Courses", wanted, courses=named, user=user)], None
 
     def _observe(self, record: RequestRecord) -> None:
         self._tracker.record_api_call(
@@ -263,6 +317,14 @@ def client_arguments(connection: Connection) -> dict[str, Any]:
         "max_tries": settings.CANVAS_MAX_TRIES,
         "allow_insecure_hosts": tuple(settings.CANVAS_ALLOWED_INSECURE_HOSTS),
     }
+
+
+def user_spelling(user: str) -> str:
+    """Return a person as paths of Canvas take it: ids and SIS spellings as they are, all else is a login."""
+    user = user.strip()
+    if not user or user.startswith("sis_") or _local(user):
+        return user
+    return f"sis_login_id:{user}"
 
 
 def term_filter(scope: str, now: datetime) -> Callable[[dict[str, Any]], bool]:
@@ -335,7 +397,8 @@ def _mode(connection: Connection, options: SyncOptions) -> str:
         terms = done.options.get("term_scope")
         if (
             options.models <= set(done.options.get("models", ()))
-            and (not courses or courses >= set(options.courses))
+            and (not courses or (options.courses and courses >= set(options.courses)))
+            and done.options.get("user", "") in ("", options.user)
             and terms in ("all", options.term_scope)
         ):
             return SyncRun.Mode.INCREMENTAL
@@ -368,28 +431,13 @@ def _as_before(before: SyncRun, options: SyncOptions, connection: Connection) ->
         raise UsageError(
             f"Run {before.pk} is {before.get_sync_status_display()}: there is nothing to resume."
         )
-    return SyncOptions(
-        models=frozenset(before.options["models"]),
-        courses=tuple(before.options["courses"]),
-        term_scope=before.options["term_scope"],
-        mode=before.mode,
-        dry_run=before.dry_run,
-        concurrency=options.concurrency,
-    )
-
-
-def _chain_of(run: SyncRun) -> list[SyncRun]:
-    """Return a run and those it resumed, newest first."""
-    chain = [run]
-    while before := chain[-1].resumed_from:
-        chain.append(before)
-    return chain
+    return options_of(before, concurrency=options.concurrency)
 
 
 def _completed_steps(before: SyncRun) -> frozenset[str]:
     """Return the keys of the steps that a run, or one it resumed, has completed."""
     return frozenset(
-        SyncStep.objects.filter(run__in=_chain_of(before), state=SyncStep.State.COMPLETED).values_list(
+        SyncStep.objects.filter(run__in=chain_of(before), state=SyncStep.State.COMPLETED).values_list(
             "key", flat=True
         )
     )
@@ -398,7 +446,7 @@ def _completed_steps(before: SyncRun) -> frozenset[str]:
 def _plans_left(before: SyncRun, done: frozenset[str], connection: Connection) -> list[CoursePlan]:
     """Return the courses that were planned and not completed."""
     planned: dict[int, str] = {}
-    for run in reversed(_chain_of(before)):
+    for run in reversed(chain_of(before)):
         steps = run.steps.filter(key__startswith="course:").order_by("position")
         planned |= {int(step.key.partition(":")[2]): step.title for step in steps if step.key not in done}
     students = dict(Course.objects.filter(id__in=list(planned)).values_list("id", "total_students"))

@@ -1,1 +1,5 @@
-"""Settings, URLs and wiring of the whole project."""
+"""Easel's wiring: settings, URLs, the Celery application. Knows every app; no app knows it."""
+
+from config.celery import app as celery_app
+
+__all__ = ["celery_app"]

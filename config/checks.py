@@ -37,6 +37,9 @@ AT_LEAST = (
     AtLeast("CANVAS_READ_TIMEOUT_SECONDS", 1, "Canvas is given no time to answer."),
     AtLeast("CANVAS_BATCH_ROWS", 1, "A batch holds at least one row."),
     AtLeast("CANVAS_CURSOR_OVERLAP_SECONDS", 0, "A negative overlap would skip what changed meanwhile."),
+    AtLeast("CELERY_WORKER_CONCURRENCY", 1, "WORKER_PROCESSES: a worker without a process does nothing."),
+    AtLeast("SYNC_QUEUE_SECONDS", 60, "A worker needs some seconds to start and take a run."),
+    AtLeast("TASK_LIMIT_SECONDS", 60, "No sync ends in so short a time."),
     AtLeast(
         "SYNC_LEASE_SECONDS",
         30,

@@ -14,7 +14,11 @@ def _page(title: str, icon: str, model: str) -> dict[str, Any]:
     app, name = model.split(".")
 
     def may_view(request: HttpRequest) -> bool:
-        return request.user.has_perm(f"{app}.view_{name}")
+        # Here, because the settings read this module before there are apps.
+        from django.apps import apps  # noqa: PLC0415
+        from django.contrib import admin  # noqa: PLC0415
+
+        return admin.site.get_model_admin(apps.get_model(app, name)).has_view_permission(request)
 
     return {
         "title": title,
@@ -52,6 +56,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Syncs",
                 "items": [
                     _page("Runs", "sync", "syncmetrics.syncrun"),
+                    _page("Schedules", "schedule", "django_celery_beat.periodictask"),
                     _page("Connections", "key", "canvas.connection"),
                     _page("Instances", "dns", "canvas.instance"),
                 ],
@@ -66,8 +71,14 @@ UNFOLD: dict[str, Any] = {
                     _page("Assignment groups", "folder", "canvas.assignmentgroup"),
                     _page("Assignments", "assignment", "canvas.assignment"),
                     _page("Submissions", "task", "canvas.submission"),
+                    _page("Modules", "view_list", "canvas.module"),
+                    _page("Module items", "list", "canvas.moduleitem"),
+                    _page("Groups", "diversity_3", "canvas.group"),
+                    _page("Group categories", "workspaces", "canvas.groupcategory"),
+                    _page("Group memberships", "group_add", "canvas.groupmembership"),
                     _page("Terms", "calendar_month", "canvas.term"),
                     _page("Accounts", "account_tree", "canvas.account"),
+                    _page("Exports", "download", "canvas.export"),
                 ],
             },
             {
@@ -75,6 +86,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("People", "manage_accounts", "auth.user"),
                     _page("Roles", "group", "auth.group"),
+                    _page("Recorded actions", "history", "admin.logentry"),
                     _page("Failed logins", "lock", "axes.accessattempt"),
                     _page("Logins", "login", "axes.accesslog"),
                 ],

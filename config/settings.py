@@ -13,6 +13,7 @@ from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
 from config.console import UNFOLD as UNFOLD
 from config.keys import read_or_make_key
+from config.redis_child import private_redis_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -40,6 +41,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "csp",
     "axes",
+    "django_celery_beat",
     "canvas",
     "syncmetrics",
     "sandbox",
@@ -107,6 +109,9 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "/admin/"
 
+# Who sends it to /healthz as a bearer token is told how each part does; empty: nobody is.
+HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -121,6 +126,7 @@ WHITENOISE_USE_FINDERS = True
 # Behind a reverse proxy with TLS, set HTTPS=true: secure cookies, HSTS, redirects.
 HTTPS = env.bool("HTTPS", default=False)
 SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # load balancers ask by plain http
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
@@ -173,3 +179,39 @@ CANVAS_BATCH_ROWS = env.int("CANVAS_BATCH_ROWS", default=10_000)
 CANVAS_CURSOR_OVERLAP_SECONDS = env.int("CANVAS_CURSOR_OVERLAP_SECONDS", default=300)
 # A run without a heartbeat for this long is lost, and its lease is free.
 SYNC_LEASE_SECONDS = env.int("SYNC_LEASE_SECONDS", default=120)
+# A queued run that no worker takes for this long is lost: nobody seems to be there.
+SYNC_QUEUE_SECONDS = env.int("SYNC_QUEUE_SECONDS", default=900)
+
+# --- Background work (docs/adr/0010-background-work.md) --------------------------------------
+# Without a Redis of your own, `run_easel` starts a private one, at an address under VAR_DIR.
+CELERY_BROKER_URL = env.str("REDIS_URL", default="") or private_redis_url(VAR_DIR)
+# Tasks at once. One more than syncs at once, or a long sync holds up what finds lost ones.
+CELERY_WORKER_CONCURRENCY = env.int("WORKER_PROCESSES", default=4)
+# A task at work for longer is ended; a sync can then be resumed.
+TASK_LIMIT_SECONDS = env.int("TASK_LIMIT_SECONDS", default=21_600)
+CELERY_TASK_SOFT_TIME_LIMIT = TASK_LIMIT_SECONDS
+CELERY_TASK_TIME_LIMIT = TASK_LIMIT_SECONDS + 60
+# What a worker held when it was lost is given back by Redis, but never while it may still be at work.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": TASK_LIMIT_SECONDS + 600,
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+    "socket_connect_timeout": 3,
+    "socket_timeout": 10,
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its Redis for as long as it takes
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_IGNORE_RESULT = True  # results are rows of ours
+CELERY_RESULT_EXPIRES = None
+CELERY_TASK_PUBLISH_RETRY = False  # who presses a button is told at once
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+CELERY_ENABLE_UTC = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until a schedule changed in the console counts
+CELERY_BEAT_SYNC_EVERY = 1  # what was sent is written down at once, so that a killed beat sends it once

@@ -15,7 +15,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from rich.table import Table
 LATENCY_MS = 50
 CONCURRENCY = 10
 READY_SECONDS = 60.0
+END_SECONDS = 30.0  # for a console that ends its worker, beat and Redis first
 ENTITIES = (
     "accounts",
     "terms",
@@ -104,7 +104,7 @@ class Installation:
         for server in reversed(self._servers):
             server.terminate()
             try:
-                server.wait(10)
+                server.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
@@ -196,16 +196,23 @@ class Demo:
         self._installation.manage(
             "createsuperuser", "--noinput", *account, DJANGO_SUPERUSER_PASSWORD=password
         )
-        listen = ("--bind", f"127.0.0.1:{port}", "--threads", "8", "--no-control-socket")
-        server = self._installation.serve("console", "-m", "gunicorn", "config.wsgi", *listen)
+        server = self._installation.serve("console", "manage.py", "run_easel", "--port", str(port))
         try:
-            wait_for_port(server, port)
+            self._wait_for_console(server)
             self._say(f"\nThe console: http://127.0.0.1:{port}/")
             self._say(f"Log in as demo with the password {password} (good until this ends). Ctrl-C ends it.")
             server.wait()
             raise DemoError(f"The console ended by itself; see {self._installation.folder / 'console.log'}.")
         finally:
             self._installation.manage("shell", "--no-imports", "-c", END_LOGIN)
+
+    def _wait_for_console(self, server: subprocess.Popen[str]) -> None:
+        """Repeat what it has to say until it is ready; DemoError when it ends before."""
+        for line in server.stdout or ():
+            if line.startswith("The console:"):
+                return
+            self._say(line.strip())
+        raise DemoError(f"The console did not start; see {self._installation.folder / 'console.log'}.")
 
     def compare(self, edits: list[dict[str, Any]], run: Run) -> bool:
         """Say whether an incremental run counted exactly what the edits changed, and return that."""
@@ -326,14 +333,3 @@ def read_line(server: subprocess.Popen[str], log: Path) -> str:
     if output and select.select([output], [], [], READY_SECONDS)[0] and (line := output.readline()):
         return line
     raise DemoError(f"The sandbox did not start; see {log}.")
-
-
-def wait_for_port(server: subprocess.Popen[str], port: int) -> None:
-    """Wait until the server takes connections; DemoError when it ends before."""
-    deadline = time.monotonic() + READY_SECONDS
-    while server.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise DemoError("The console did not start.")

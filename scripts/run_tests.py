@@ -12,7 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers import NEEDS_CHROMIUM, find_chromium, find_postgresql
+from config.redis_child import find_redis_server
+from tests.servers import NEEDS_CHROMIUM, NEEDS_REDIS, find_chromium, find_postgresql
 
 NO_TESTS_COLLECTED = 5  # pytest's exit status when a filter leaves none
 DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
@@ -77,6 +78,7 @@ def find_missing() -> list[str]:
     """Return a sentence for every server that the tests know and that is not here."""
     servers = {
         "PostgreSQL is not installed: the tests ran on SQLite only.": find_postgresql,
+        "Redis is not installed: no worker and no schedule was tested.": find_redis_server,
         "Chromium is not installed: nobody clicked through the console.": find_chromium,
     }
     return [sentence for sentence, find in servers.items() if find() is None]
@@ -86,7 +88,7 @@ def report(passes: list[Pass], missing: list[str]) -> None:
     """Print the closing lines: what each pass gave, what was skipped or not tested, and the way out."""
     _say("", "--- Report ---", *(one.line() for one in passes))
     reasons = frozenset().union(*(one.skip_reasons for one in passes))
-    for reason in sorted(reasons - {NEEDS_CHROMIUM}):
+    for reason in sorted(reasons - {NEEDS_CHROMIUM, NEEDS_REDIS}):
         _say(f"Skipped: {reason}")
     if missing:
         _say("Not tested here:", *(f"  {sentence}" for sentence in missing))

@@ -6,11 +6,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
-from django.contrib.admin.utils import quote
+from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
 from django.db.models import Max, QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import Http404, HttpRequest, JsonResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -29,6 +30,7 @@ from syncmetrics.display import (
 from syncmetrics.models import SyncRun
 from syncmetrics.parts import PARTS
 from syncmetrics.process import host_name
+from syncmetrics.progress import progress_of
 
 ERROR_CHARACTERS = 60  # of an error in a list
 
@@ -57,8 +59,9 @@ class ConnectionFilter(DropdownFilter):  # type: ignore[misc]  # the theme has n
     parameter_name = "connection"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the connections that have ever run, each under its latest name."""
-        names = SyncRun.objects.exclude(connection_key=None).values_list("connection_key", "connection_name")
+        """Return the connections of the runs that the person may see, each under its latest name."""
+        runs = model_admin.get_queryset(request).prefetch_related(None).exclude(connection_key=None)
+        names = runs.values_list("connection_key", "connection_name")
         latest = {key: name for key, name, _ in names.annotate(last=Max("pk")).order_by("last")}
         return [(str(key), name) for key, name in latest.items()]
 
@@ -113,6 +116,9 @@ class RunAdmin(ReadOnlyAdmin):
     change_form_outer_after_template = "admin/syncmetrics/run_parts.html"
     compressed_fields = False
 
+    class Media:
+        js = ("easel/progress.js",)
+
     def get_fieldsets(self, request: HttpRequest, obj: SyncRun | None = None) -> tuple[Any, ...]:
         """Return the outcome first; what did not happen takes no room."""
         happened = {
@@ -131,11 +137,31 @@ class RunAdmin(ReadOnlyAdmin):
         runs: QuerySet[SyncRun] = super().get_queryset(request)
         return runs.prefetch_related("counts")
 
+    def get_urls(self) -> list[URLPattern]:
+        """Add the address that the page of a run at work asks how far it is."""
+        view = self.admin_site.admin_view(self.progress)
+        return [
+            path("<path:object_id>/progress.json", view, name="syncmetrics_syncrun_progress"),
+            *super().get_urls(),
+        ]
+
+    def progress(self, request: HttpRequest, object_id: str) -> JsonResponse:
+        """Return how far a run is, to those who may see it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        run = self.get_object(request, unquote(object_id))
+        if run is None:
+            raise Http404
+        return JsonResponse(progress_of(run))
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: SyncRun, **kwargs: Any
     ) -> Any:
-        """Add the tables below the run's own fields."""
+        """Add the tables below the run's own fields and, until it has ended, how far it is."""
         context["parts"] = [part.fill(obj, request.GET) for part in PARTS]
+        if obj.sync_end_time is None:
+            context["progress"] = progress_of(obj)["progress"]
+            context["progress_url"] = reverse("admin:syncmetrics_syncrun_progress", args=[quote(obj.pk)])
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
     @display(description="run", ordering="pk")

@@ -24,6 +24,7 @@ GOOD, NEWS, CARE, BAD, PLAIN = "success", "info", "warning", "danger", ""
 
 RUN_COLOURS: Mapping[str, str] = {
     SyncRun.Status.COMPLETED: GOOD,
+    SyncRun.Status.QUEUED: NEWS,
     SyncRun.Status.IN_PROGRESS: NEWS,
     SyncRun.Status.PARTIAL: CARE,
     SyncRun.Status.CANCELLED: CARE,

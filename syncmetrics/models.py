@@ -24,8 +24,9 @@ class SyncRun(models.Model):
     """
 
     class Status(models.TextChoices):
-        """How a run stands; all but the first are final."""
+        """How a run stands; all but the first two are final."""
 
+        QUEUED = "queued", "Queued"
         IN_PROGRESS = "in_progress", "In progress"
         COMPLETED = "completed", "Completed"
         FAILED = "failed", "Failed"
@@ -50,6 +51,9 @@ class SyncRun(models.Model):
     sync_task_id = models.CharField(max_length=255, unique=True, default=new_task_id)
     user_id = models.BigIntegerField(null=True, blank=True)
     sync_type = models.CharField(max_length=50, default="all")
+    queued_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was handed to the workers; empty where none was needed."
+    )
     sync_start_time = models.DateTimeField(default=timezone.now)
     sync_end_time = models.DateTimeField(null=True, blank=True)
     total_duration_seconds = models.FloatField(null=True, blank=True)
@@ -97,12 +101,12 @@ class SyncRun(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["instance_key", "genre"],
-                condition=Q(sync_status="in_progress"),
+                condition=Q(sync_status__in=["queued", "in_progress"]),
                 name="syncrun_one_active_per_instance_and_genre",
             ),
             models.CheckConstraint(
-                condition=Q(sync_status="in_progress", sync_end_time__isnull=True)
-                | (~Q(sync_status="in_progress") & Q(sync_end_time__isnull=False)),
+                condition=Q(sync_status__in=["queued", "in_progress"], sync_end_time__isnull=True)
+                | (~Q(sync_status__in=["queued", "in_progress"]) & Q(sync_end_time__isnull=False)),
                 name="syncrun_end_time_when_ended",
             ),
         ]

@@ -21,6 +21,11 @@ ENTITIES = (
     "assignment_groups",
     "assignments",
     "submissions",
+    "modules",
+    "module_items",
+    "group_categories",
+    "groups",
+    "group_memberships",
 )
 COUNTS = ("processed", "created", "updated", "unchanged", "deleted", "rejected")
 
@@ -36,6 +41,7 @@ def run_to_dict(run: SyncRun) -> dict[str, Any]:
         "sync_task_id": run.sync_task_id,
         "user_id": run.user_id,
         "sync_type": run.sync_type,
+        "queued_at": _utc(run.queued_at),
         "sync_start_time": _utc(run.sync_start_time),
         "sync_end_time": _utc(run.sync_end_time),
         "total_duration_seconds": run.total_duration_seconds,

@@ -138,6 +138,11 @@ class SyncTracker:
     record_assignment_group = _record_one("assignment_groups")
     record_assignment = _record_one("assignments")
     record_submission = _record_one("submissions")
+    record_module = _record_one("modules")
+    record_module_item = _record_one("module_items")
+    record_group_category = _record_one("group_categories")
+    record_group = _record_one("groups")
+    record_group_membership = _record_one("group_memberships")
 
     def record(
         self,

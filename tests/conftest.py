@@ -19,8 +19,9 @@ from django.conf import settings
 
 from tests.installation import CHILD_VARIABLES, DATABASE, ROOT
 from tests.servers import NEEDS_CHROMIUM, find_chromium
+from tests.workers import background, redis, redis_server  # noqa: F401 - fixtures for every test
 
-DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "own_site"}
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "own_site", "background"}
 BROWSER_FIXTURES = {"page", "context", "browser"}
 CHROMIUM_FLAGS = [
     "--no-sandbox",

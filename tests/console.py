@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.http import HttpResponse
 from django.test import Client
+
+from canvas.access import set_limits
+from canvas.models import Instance
+from config.roles import make_roles
 
 PASSWORD = "correct horse battery staple"
 
@@ -19,6 +24,17 @@ def staff(name: str, *permissions: str, superuser: bool = False) -> User:
     for permission in permissions:
         pattern = f"^{permission.replace('*', '.*')}$"
         user.user_permissions.add(*Permission.objects.filter(codename__regex=pattern))
+    return user
+
+
+def person(name: str, role: str, *, only: Sequence[Instance] = ()) -> User:
+    """Return someone with a role, limited to some Canvas sites if `only` names them."""
+    user = staff(name)
+    if not Group.objects.filter(name=role).exists():
+        make_roles()  # a test that commits takes the rows of migrations away with its own
+    user.groups.add(Group.objects.get(name=role))
+    if only:
+        set_limits(user=user, instances=only)
     return user
 
 

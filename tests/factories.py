@@ -15,7 +15,12 @@ from canvas.models import (
     Connection,
     Course,
     Enrollment,
+    Group,
+    GroupCategory,
+    GroupMembership,
     Instance,
+    Module,
+    ModuleItem,
     Section,
     Submission,
     Term,
@@ -132,3 +137,40 @@ class SubmissionFactory(CanvasRowFactory):
         model = Submission
 
     workflow_state = "unsubmitted"
+
+
+class ModuleFactory(CanvasRowFactory):
+    class Meta:
+        model = Module
+
+    name = factory.Sequence(lambda n: f"Unit {n}")
+
+
+class ModuleItemFactory(CanvasRowFactory):
+    class Meta:
+        model = ModuleItem
+
+    title = factory.Sequence(lambda n: f"Reading {n}")
+
+
+class GroupCategoryFactory(CanvasRowFactory):
+    class Meta:
+        model = GroupCategory
+
+    name = factory.Sequence(lambda n: f"Projects {n}")
+
+
+class GroupFactory(CanvasRowFactory):
+    class Meta:
+        model = Group
+
+    name = factory.Sequence(lambda n: f"Team {n}")
+    workflow_state = "available"
+
+
+class GroupMembershipFactory(CanvasRowFactory):
+    class Meta:
+        model = GroupMembership
+
+    membership_id = factory.SelfAttribute("id")
+    workflow_state = "accepted"

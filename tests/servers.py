@@ -15,9 +15,12 @@ from pathlib import Path
 
 import psycopg
 
+from config.redis_child import find_redis_server, wait_until_it_answers
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 POSTGRESQL_OS_USER = "postgres"
 NEEDS_CHROMIUM = "needs Chromium"
+NEEDS_REDIS = "needs Redis"
 READY_SECONDS = 30.0
 
 
@@ -131,3 +134,40 @@ class PostgresServer:
         process.kill()
         process.wait()
         raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}")
+
+
+class RedisServer:
+    """A Redis of our own, on a socket in a temporary folder; what it holds survives a restart."""
+
+    def __init__(self) -> None:
+        """Start it; `ServerMissing` when Redis is not installed."""
+        program = find_redis_server()
+        if program is None:
+            raise ServerMissing("Redis is not installed")
+        self._program = program
+        self._folder = Path(tempfile.mkdtemp(prefix="easel-redis-"))
+        self.socket = self._folder / "redis.sock"
+        self.url = f"redis+socket://{self.socket}"
+        self.start()
+
+    def start(self) -> None:
+        """Start it on what it held before."""
+        options = ("--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always")
+        where = ("--unixsocket", str(self.socket), "--dir", str(self._folder))
+        # Should we be killed before we can end it, the kernel does.
+        prefix = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
+        self._process = subprocess.Popen(
+            [*prefix, str(self._program), *options, *where], stdout=subprocess.DEVNULL
+        )
+        if not wait_until_it_answers(self.socket):
+            raise RuntimeError("Redis did not start.")
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it and remove its folder."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)

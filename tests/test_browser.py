@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.auth.models import Group
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from canvas.models import Course, Submission
+from canvas.models import Connection, Course, Submission
+from config.roles import make_roles
+from sandbox.server import Sandbox
 from syncmetrics.models import SyncRun, SyncStep
 from tests.console import PASSWORD, staff
 from tests.factories import ConnectionFactory, CourseFactory, SubmissionFactory, TermFactory
+
+PATIENCE_MS = 40_000
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -79,10 +85,12 @@ def data() -> SyncRun:
     return run
 
 
-def log_in(page: Page, live_server) -> None:
-    staff("root", superuser=True)
+def log_in(page: Page, live_server, name: str = "root") -> None:
+    """Log in as a superuser, or as somebody who is there already."""
+    if name == "root":
+        staff("root", superuser=True)
     page.goto(live_server.url + reverse("admin:login"))
-    page.get_by_label("Username").fill("root")
+    page.get_by_label("Username").fill(name)
     page.get_by_label("Password", exact=False).first.fill(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Home")).to_be_visible()
@@ -142,3 +150,120 @@ def test_a_filter_finds_a_course_by_its_name(console, live_server, data):
     course = Course.objects.get()
     assert f"course__id__exact={course.pk}" in console.url
     assert Submission.objects.filter(course=course).count() == 1
+
+
+# --- operating ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def canvas() -> Iterator[Sandbox]:
+    """A sandbox Canvas."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def operator(transactional_db) -> None:
+    """Somebody with the role Operator, who may connect a Canvas too."""
+    make_roles()
+    staff("olga", "connect_canvas").groups.set(Group.objects.filter(name="Operator"))
+    staff("vera").groups.set(Group.objects.filter(name="Viewer"))
+
+
+def press(page: Page, title: str) -> None:
+    page.get_by_role("button", name=title).click()
+
+
+def test_an_operator_connects_syncs_finds_out_why_it_failed_and_resumes(
+    console, live_server, canvas, operator, background
+):
+    background.start("worker")
+    log_in(console, live_server, "olga")
+    connect_in_the_console(console, live_server, canvas)
+    canvas.set(latency_ms=700)
+    watch_a_sync_to_its_end(console)
+    canvas.set(latency_ms=0)
+    see_in_two_clicks_why_it_fails(console, live_server, canvas)
+
+    canvas.set_faults()
+    press(console, "Resume")
+    expect(console.get_by_text(re.compile("is queued"))).to_be_visible()
+    expect(console.get_by_text("Completed", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+    assert SyncRun.objects.latest("pk").resumed_from.sync_status in ("failed", "partial")
+
+
+def connect_in_the_console(page: Page, live_server, canvas: Sandbox) -> None:
+    visit(page, live_server, "canvas_connection_changelist")
+    page.get_by_role("link", name="Connect a Canvas").click()
+    page.locator("#id_name").fill("prod")
+    page.locator("#id_base_url").fill(canvas.url)
+    page.locator("#id_token").fill(canvas.token)
+    press(page, "Connect a Canvas")
+    expect(page.get_by_text(re.compile(f"Connected prod to {canvas.url}"))).to_be_visible()
+    assert canvas.token not in page.content()
+
+
+def watch_a_sync_to_its_end(page: Page) -> None:
+    page.get_by_role("link", name="Sync now").click()
+    page.get_by_label("Only these courses").fill("101 102")
+    press(page, "Sync now")
+    progress = page.get_by_role("region", name="Progress")
+    expect(progress).to_contain_text("At work: ", timeout=PATIENCE_MS)
+    expect(progress).to_contain_text("of 2 courses")
+    expect(progress).to_be_hidden(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+    assert SyncRun.objects.get().sync_status == SyncRun.Status.COMPLETED
+
+
+def see_in_two_clicks_why_it_fails(page: Page, live_server, canvas: Sandbox) -> None:
+    """From the home page: the failed run, then nothing more than reading."""
+    canvas.set_faults("forbidden@courses/101/sections")
+    visit(page, live_server, "canvas_connection_change", Connection.objects.get().pk)
+    page.get_by_role("link", name="Sync now").click()
+    page.get_by_label("Only these courses").fill("101 102")
+    press(page, "Sync now")
+    expect(page.get_by_text("Partial", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+
+    page.get_by_role("link", name="Home").click()
+    page.get_by_role("link", name=f"Run {SyncRun.objects.latest('pk').pk}").first.click()
+    expect(page.get_by_text(re.compile("1 of . steps failed")).first).to_be_visible()
+
+
+def test_a_viewer_has_no_buttons(console, live_server, data, operator):
+    log_in(console, live_server, "vera")
+    connection, course = Connection.objects.get(), Course.objects.get()
+    SyncRun.objects.update(sync_status="failed")
+    for name, key in (
+        ("canvas_connection_change", connection.pk),
+        ("syncmetrics_syncrun_change", data.pk),
+        ("canvas_course_change", course.pk),
+    ):
+        visit(console, live_server, name, key)
+        for title in ("Sync now", "Test connection", "Replace token", "Resume", "Sync this course now"):
+            expect(console.get_by_text(title, exact=True)).to_have_count(0)
+    visit(console, live_server, "canvas_connection_changelist")
+    expect(console.get_by_role("link", name="Connect a Canvas")).to_have_count(0)
+
+
+def test_a_viewers_forged_post_is_refused(page, live_server, data, operator):
+    log_in(page, live_server, "vera")
+    address = live_server.url + reverse("admin:canvas_connection_sync", args=[data.connection_key])
+    token = next(cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "csrftoken")
+    forged = page.request.post(address, form={"csrfmiddlewaretoken": token}, headers={"Referer": address})
+
+    assert forged.status == 403
+    assert SyncRun.objects.count() == 1
+
+
+def test_schedules_are_added_without_knowing_celery(console, live_server, data):
+    log_in(console, live_server)
+    visit(console, live_server, "django_celery_beat_periodictask_changelist")
+    console.get_by_role("link", name="Add a schedule").click()
+    console.get_by_label("How often").select_option("Daily")
+    console.get_by_label("Daily at").fill("03:00")
+    console.get_by_label("Time zone").select_option("Europe/Vienna")
+    press(console, "Add a schedule")
+
+    row = console.locator("#result_list tbody tr", has_text="daily at 03:00 Europe/Vienna").first
+    expect(row).to_contain_text("prod")
+    expect(row).to_contain_text("on")

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
+from django.views.decorators.debug import sensitive_post_parameters
 
+from canvas.access import allowed_instances
+from canvas.admin.actions import CONNECTION_ACTIONS, MAY_CONNECT, store_token
+from canvas.admin.exports import ExportPages
+from canvas.admin.forms import ConnectForm
+from canvas.admin.imports import ImportPages, InstanceSettings
+from canvas.admin.limited import LimitedAdmin
 from canvas.connect import ALLOWED
 from canvas.models import Connection, Instance
 from canvas.overview import latest_completed
+from syncmetrics.actions import ActingAdmin, Outcome
+from syncmetrics.audit import record
 from syncmetrics.display import BAD, CARE, GOOD, NOTHING, ConsoleAdmin, ago, badge, link, yes_or_no
 
 STATE_COLOURS = {
@@ -22,10 +35,7 @@ STATE_COLOURS = {
     Connection.State.REJECTED: BAD,
     Connection.State.UNREACHABLE: CARE,
 }
-REPLACING_IT = (
-    "The token itself is stored encrypted and never shown. To set or replace it, run"
-    " <code>manage.py connect_canvas</code> with this connection's name."
-)
+NEVER_SHOWN = "The token itself is stored encrypted and never shown."
 
 
 def token_badge(connection: Connection) -> SafeString:
@@ -41,11 +51,11 @@ def token_end(connection: Connection) -> SafeString | str:
     return connection.get_token_expiry_display()
 
 
-class SettingsAdmin(ConsoleAdmin):
-    """What a command makes, and of which a few harmless fields are changed here."""
+class SettingsAdmin(LimitedAdmin, ConsoleAdmin):
+    """What connecting makes, and of which a few harmless fields are changed here."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody: connections are made by the command, which checks the token."""
+        """Nobody: connecting makes it, which checks the token."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -58,9 +68,10 @@ class SettingsAdmin(ConsoleAdmin):
 
 
 @admin.register(Instance)
-class InstanceAdmin(SettingsAdmin):
+class InstanceAdmin(ImportPages, ExportPages, SettingsAdmin):
     """Canvas sites."""
 
+    import_resource = InstanceSettings
     list_display = ("name", "base_url", "connection_count", "created_at")
     search_fields = ("name", "base_url")
     readonly_fields = ("base_url", "canvas_shard", "created_at", "connections")
@@ -83,9 +94,12 @@ class InstanceAdmin(SettingsAdmin):
 
 
 @admin.register(Connection)
-class ConnectionAdmin(SettingsAdmin):
+class ConnectionAdmin(ActingAdmin, SettingsAdmin):
     """Tokens: does it work, whose is it, what may it conclude, when does it end, when was it last used."""
 
+    console_actions = CONNECTION_ACTIONS
+    add_title = "Connect a Canvas"
+    show_add_link = False  # the theme's own, a plus without a word
     list_display = (
         "name",
         "state_now",
@@ -96,7 +110,7 @@ class ConnectionAdmin(SettingsAdmin):
         "last_sync",
     )
     list_select_related = ("instance", "owner")
-    list_filter = ("state", "instance")
+    list_filter = ("state", ("instance", admin.RelatedOnlyFieldListFilter))
     search_fields = ("name", "instance__name", "instance__base_url")
     autocomplete_fields = ("owner",)
     ordering = ("name",)
@@ -105,7 +119,7 @@ class ConnectionAdmin(SettingsAdmin):
         (
             "Token",
             {
-                "description": REPLACING_IT,
+                "description": NEVER_SHOWN,
                 "fields": (
                     "state_now",
                     "state_message",
@@ -124,6 +138,28 @@ class ConnectionAdmin(SettingsAdmin):
         """Bring the end of the last completed sync along."""
         connections: QuerySet[Connection] = super().get_queryset(request)
         return connections.annotate(last_sync_at=latest_completed("sync_end_time"))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Whoever may connect a Canvas, unless limited to sites that are there already."""
+        return request.user.has_perm(MAY_CONNECT) and allowed_instances(request.user) is None
+
+    @method_decorator(sensitive_post_parameters("token"))
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Connect a Canvas as the command does: with a token that is tried first."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return self.answer(
+            request,
+            ConnectForm(request.POST if request.method == "POST" else None),
+            perform=partial(self._connect, request),
+            context={"title": self.add_title},
+            back=reverse("admin:canvas_connection_changelist"),
+        )
+
+    def _connect(self, request: HttpRequest, asked: dict[str, Any]) -> Outcome:
+        connection, outcome = store_token(**asked)
+        record(request, connection, "Connected a Canvas.")
+        return replace(outcome, url=self.page_of(connection))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Connection | None = None) -> list[str]:
         """Leave open the name, the owner, and the token's end where Canvas does not tell it."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import DropdownFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 
+from canvas.access import limit
 from canvas.lookup import rows_of
 from canvas.models import Instance
 
@@ -19,13 +21,25 @@ class InstanceFilter(DropdownFilter):  # type: ignore[misc]  # the theme has no 
     parameter_name = "instance"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return every site."""
-        return [(str(key), name) for key, name in Instance.objects.order_by("name").values_list("pk", "name")]
+        """Return the sites that the person may see."""
+        allowed = limit(Instance.objects.order_by("name"), request.user)
+        return [(str(key), name) for key, name in allowed.values_list("pk", "name")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows of the chosen site."""
         chosen = str(self.value() or "")
         return queryset.filter(rows_of(int(chosen))) if chosen.isdecimal() else queryset
+
+
+class ParentFilter(AutocompleteSelectFilter):  # type: ignore[misc]
+    """Rows of one parent, which is named only to those who may see it, whatever the address says."""
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        """Return the form with the parents that the person may see."""
+        for choice in super().choices(changelist):
+            field = choice["form"].fields[self.lookup_kwarg]
+            field.queryset = limit(field.queryset.all(), self.request.user)
+            yield choice
 
 
 class StateFilter(DropdownFilter):  # type: ignore[misc]

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from canvas.access import limit
 from canvas.admin.connections import token_badge, token_end
 from canvas.models import Connection, Instance
 from canvas.overview import Overview, Problem, RowCount, check_all, overviews, row_counts
@@ -26,14 +27,14 @@ def fill_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     context["title"] = "Home"
     may = request.user.has_perm
     if may("canvas.view_connection") and may("syncmetrics.view_syncrun"):
-        found = overviews()
+        found = overviews(limit(Connection.objects.all(), request.user))
         context |= {
             "instances": [
                 _instance(request, instance, list(group))
                 for instance, group in groupby(found, key=lambda overview: overview.connection.instance)
             ],
             "problems": [_problem(problem) for problem in check_all(found)],
-            "recent_runs": {"headers": RUN_HEADERS, "rows": _recent_runs()},
+            "recent_runs": {"headers": RUN_HEADERS, "rows": _recent_runs(request)},
         }
     return context
 
@@ -101,8 +102,8 @@ def _row_count(instance: Instance, count: RowCount) -> dict[str, Any]:
     }
 
 
-def _recent_runs() -> list[list[Any]]:
-    runs = SyncRun.objects.prefetch_related("counts").order_by("-sync_start_time", "-pk")
+def _recent_runs(request: HttpRequest) -> list[list[Any]]:
+    runs = limit(SyncRun.objects.all(), request.user).prefetch_related("counts")
     return [
         [
             run_link(run),
@@ -115,5 +116,5 @@ def _recent_runs() -> list[list[Any]]:
             number(run.api_calls_made),
             short_error(run),
         ]
-        for run in runs[:RECENT_RUNS]
+        for run in runs.order_by("-sync_start_time", "-pk")[:RECENT_RUNS]
     ]

@@ -87,6 +87,37 @@ LISTINGS: Mapping[str, Listing] = {
         states=("unsubmitted", "submitted", "pending_review", "graded", "deleted"),
         large=True,
     ),
+    "modules": Listing(
+        columns=("position", "unlock_at", "requirement_type"),
+        search=("name",),
+        filters=COURSE_FILTERS,
+        states=("active", "unpublished", "deleted"),
+    ),
+    "module_items": Listing(
+        columns=("title", "type", "position"),
+        search=("title", "page_url", "external_url"),
+        filters=("course", "module"),
+        states=("active", "unpublished", "deleted"),
+        large=True,
+    ),
+    "group_categories": Listing(
+        columns=("self_signup", "group_limit"),
+        search=("name", "sis_group_category_id"),
+        filters=COURSE_FILTERS,
+    ),
+    "groups": Listing(
+        columns=("members_count", "join_level", "sis_group_id"),
+        search=("name", "sis_group_id"),
+        filters=(*COURSE_FILTERS, "group_category"),
+        states=("available", "deleted"),
+    ),
+    "group_memberships": Listing(
+        columns=("moderator",),
+        people=True,
+        filters=("course", "group", "user"),
+        states=("accepted", "invited", "requested", "deleted"),
+        large=True,
+    ),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -10,25 +10,30 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
+from canvas.access import limit
 from canvas.admin import columns
-from canvas.admin.filters import DeletedFilter, InstanceFilter, StateFilter
+from canvas.admin.actions import COURSE_ACTIONS
+from canvas.admin.exports import ExportPages
+from canvas.admin.filters import DeletedFilter, InstanceFilter, ParentFilter, StateFilter
+from canvas.admin.limited import LimitedAdmin
 from canvas.admin.listings import LISTINGS, Listing, children, parents
 from canvas.admin.paging import CappedPaginator, LeanChangeList
 from canvas.lookup import keys_of
-from canvas.models import Instance, User
+from canvas.models import Course, Instance, User
 from canvas.resources import RESOURCES
+from syncmetrics.actions import ActingAdmin, Action
 from syncmetrics.display import ReadOnlyAdmin
 
 PEOPLE = LISTINGS["users"].search
+ACTIONS: Mapping[type[Model], tuple[Action, ...]] = {Course: COURSE_ACTIONS}
 MOST_PEOPLE = 100  # with one SIS id
 HEADING = (columns.state, columns.canvas_id_column, "instance")
 OUR_OWN = ("as_of", "deleted_at")
 SHOWN_ELSEWHERE = frozenset({"id", "canvas_id", "instance", "workflow_state", "row_hash", "name", *OUR_OWN})
 
 
-class RowAdmin(ReadOnlyAdmin):
+class RowAdmin(LimitedAdmin, ExportPages, ActingAdmin, ReadOnlyAdmin):
     """A mirrored table: its rows belong to Canvas, nobody changes them here."""
 
     listing: Listing
@@ -45,7 +50,7 @@ class RowAdmin(ReadOnlyAdmin):
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """Name the instance where there is more than one."""
         shown = list(super().get_list_display(request))
-        return [*shown, "instance"] if Instance.objects.count() > 1 else shown
+        return [*shown, "instance"] if limit(Instance.objects.all(), request.user).count() > 1 else shown
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -82,6 +87,7 @@ def _options(model: type[Model], listing: Listing) -> dict[str, Any]:
     middle = [columns.column(field) for field in (*above, *(fields[name] for name in listing.columns))]
     return {
         "listing": listing,
+        "console_actions": ACTIONS.get(model, ()),
         "list_display": (*heading, *middle, columns.state),
         "list_select_related": ("instance", *(key.name for key in above)),
         "lean_fields": (
@@ -94,7 +100,7 @@ def _options(model: type[Model], listing: Listing) -> dict[str, Any]:
         "list_filter": (
             StateFilter,
             DeletedFilter,
-            *((name, AutocompleteSelectFilter) for name in listing.filters),
+            *((name, ParentFilter) for name in listing.filters),
             InstanceFilter,
         ),
         "sortable_by": _indexed(title) if listing.large else (*heading, *middle),

@@ -430,6 +430,13 @@ class Migration(migrations.Migration):
                 ("course_id", models.BigIntegerField(default=0, help_text="0: the whole account.")),
                 ("last_complete_at", models.DateTimeField(null=True)),
                 ("last_full_at", models.DateTimeField(null=True)),
+                (
+                    "refused_at",
+                    models.DateTimeField(
+                        help_text="When Canvas last refused this listing; empty: it did not the last time.",
+                        null=True,
+                    ),
+                ),
                 ("cursor", models.DateTimeField(null=True)),
                 ("covered", models.JSONField(default=list)),
                 (
@@ -965,5 +972,407 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="enrollment",
             index=models.Index(fields=["canvas_id"], name="enrollment_canvas_id"),
+        ),
+        migrations.CreateModel(
+            name="GroupCategory",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "canvas_id",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=django.db.models.expressions.CombinedExpression(
+                            models.F("id"), "%%", models.Value(10000000000000)
+                        ),
+                        output_field=models.BigIntegerField(),
+                    ),
+                ),
+                ("workflow_state", models.TextField(blank=True, null=True)),
+                ("row_hash", models.BigIntegerField(editable=False)),
+                (
+                    "as_of",
+                    models.DateTimeField(
+                        help_text="When Canvas said so, by Canvas's clock.", verbose_name="as of"
+                    ),
+                ),
+                (
+                    "deleted_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When Canvas was first seen without it.", null=True
+                    ),
+                ),
+                ("name", models.TextField(null=True)),
+                ("role", models.TextField(null=True)),
+                ("self_signup", models.TextField(null=True)),
+                ("auto_leader", models.TextField(null=True)),
+                ("group_limit", models.BigIntegerField(null=True)),
+                ("context_type", models.TextField(null=True)),
+                ("sis_group_category_id", models.TextField(null=True, verbose_name="SIS id")),
+                ("non_collaborative", models.BooleanField(null=True)),
+                (
+                    "course",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="group_categories",
+                        to="canvas.course",
+                    ),
+                ),
+                (
+                    "instance",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="canvas.instance",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "group categories",
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="Group",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "canvas_id",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=django.db.models.expressions.CombinedExpression(
+                            models.F("id"), "%%", models.Value(10000000000000)
+                        ),
+                        output_field=models.BigIntegerField(),
+                    ),
+                ),
+                ("workflow_state", models.TextField(blank=True, null=True)),
+                ("row_hash", models.BigIntegerField(editable=False)),
+                (
+                    "as_of",
+                    models.DateTimeField(
+                        help_text="When Canvas said so, by Canvas's clock.", verbose_name="as of"
+                    ),
+                ),
+                (
+                    "deleted_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When Canvas was first seen without it.", null=True
+                    ),
+                ),
+                ("name", models.TextField(null=True)),
+                ("description", models.TextField(null=True)),
+                ("members_count", models.BigIntegerField(null=True, verbose_name="members")),
+                ("join_level", models.TextField(null=True)),
+                ("is_public", models.BooleanField(null=True)),
+                ("role", models.TextField(null=True)),
+                ("context_type", models.TextField(null=True)),
+                ("sis_group_id", models.TextField(null=True, verbose_name="SIS id")),
+                ("storage_quota_mb", models.BigIntegerField(null=True, verbose_name="storage quota (MB)")),
+                ("non_collaborative", models.BooleanField(null=True)),
+                (
+                    "course",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="groups",
+                        to="canvas.course",
+                    ),
+                ),
+                (
+                    "instance",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="canvas.instance",
+                    ),
+                ),
+                (
+                    "group_category",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="groups",
+                        to="canvas.groupcategory",
+                    ),
+                ),
+            ],
+            options={
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="GroupMembership",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("workflow_state", models.TextField(blank=True, null=True)),
+                ("row_hash", models.BigIntegerField(editable=False)),
+                (
+                    "as_of",
+                    models.DateTimeField(
+                        help_text="When Canvas said so, by Canvas's clock.", verbose_name="as of"
+                    ),
+                ),
+                (
+                    "deleted_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When Canvas was first seen without it.", null=True
+                    ),
+                ),
+                ("membership_id", models.BigIntegerField(editable=False, null=True)),
+                (
+                    "canvas_id",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=django.db.models.expressions.CombinedExpression(
+                            models.F("membership_id"), "%%", models.Value(10000000000000)
+                        ),
+                        output_field=models.BigIntegerField(null=True),
+                    ),
+                ),
+                ("moderator", models.BooleanField(null=True)),
+                (
+                    "course",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="group_memberships",
+                        to="canvas.course",
+                    ),
+                ),
+                (
+                    "group",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="memberships",
+                        to="canvas.group",
+                    ),
+                ),
+                (
+                    "instance",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="canvas.instance",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="group_memberships",
+                        to="canvas.user",
+                    ),
+                ),
+            ],
+            options={
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="Module",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "canvas_id",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=django.db.models.expressions.CombinedExpression(
+                            models.F("id"), "%%", models.Value(10000000000000)
+                        ),
+                        output_field=models.BigIntegerField(),
+                    ),
+                ),
+                ("workflow_state", models.TextField(blank=True, null=True)),
+                ("row_hash", models.BigIntegerField(editable=False)),
+                (
+                    "as_of",
+                    models.DateTimeField(
+                        help_text="When Canvas said so, by Canvas's clock.", verbose_name="as of"
+                    ),
+                ),
+                (
+                    "deleted_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When Canvas was first seen without it.", null=True
+                    ),
+                ),
+                ("name", models.TextField(null=True)),
+                ("position", models.BigIntegerField(null=True)),
+                ("unlock_at", models.DateTimeField(null=True)),
+                ("require_sequential_progress", models.BooleanField(null=True)),
+                ("requirement_type", models.TextField(null=True)),
+                ("prerequisite_module_ids", models.JSONField(help_text="Canvas ids, as texts.", null=True)),
+                ("publish_final_grade", models.BooleanField(null=True)),
+                (
+                    "course",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="modules",
+                        to="canvas.course",
+                    ),
+                ),
+                (
+                    "instance",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="canvas.instance",
+                    ),
+                ),
+            ],
+            options={
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="ModuleItem",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "canvas_id",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=django.db.models.expressions.CombinedExpression(
+                            models.F("id"), "%%", models.Value(10000000000000)
+                        ),
+                        output_field=models.BigIntegerField(),
+                    ),
+                ),
+                ("workflow_state", models.TextField(blank=True, null=True)),
+                ("row_hash", models.BigIntegerField(editable=False)),
+                (
+                    "as_of",
+                    models.DateTimeField(
+                        help_text="When Canvas said so, by Canvas's clock.", verbose_name="as of"
+                    ),
+                ),
+                (
+                    "deleted_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When Canvas was first seen without it.", null=True
+                    ),
+                ),
+                ("title", models.TextField(null=True)),
+                ("type", models.TextField(null=True)),
+                ("position", models.BigIntegerField(null=True)),
+                ("indent", models.BigIntegerField(null=True)),
+                ("content_id", models.BigIntegerField(null=True)),
+                ("page_url", models.TextField(null=True, verbose_name="page")),
+                ("external_url", models.TextField(null=True, verbose_name="external URL")),
+                ("new_tab", models.BooleanField(null=True)),
+                ("html_url", models.TextField(null=True, verbose_name="URL")),
+                ("completion_requirement", models.JSONField(null=True)),
+                (
+                    "course",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="module_items",
+                        to="canvas.course",
+                    ),
+                ),
+                (
+                    "instance",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="canvas.instance",
+                    ),
+                ),
+                (
+                    "module",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="items",
+                        to="canvas.module",
+                    ),
+                ),
+            ],
+            options={
+                "abstract": False,
+            },
+        ),
+        migrations.AddIndex(
+            model_name="groupcategory",
+            index=models.Index(fields=["canvas_id"], name="group_category_canvas_id"),
+        ),
+        migrations.AddIndex(
+            model_name="group",
+            index=models.Index(fields=["course", "name"], name="group_course_name"),
+        ),
+        migrations.AddIndex(
+            model_name="group",
+            index=models.Index(fields=["canvas_id"], name="group_canvas_id"),
+        ),
+        migrations.AddIndex(
+            model_name="group",
+            index=models.Index(fields=["sis_group_id"], name="group_sis_id"),
+        ),
+        migrations.AddIndex(
+            model_name="groupmembership",
+            index=models.Index(fields=["canvas_id"], name="group_membership_canvas_id"),
+        ),
+        migrations.AddConstraint(
+            model_name="groupmembership",
+            constraint=models.UniqueConstraint(
+                fields=("group", "user"), name="group_membership_once_per_user"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="module",
+            index=models.Index(fields=["course", "position"], name="module_course_position"),
+        ),
+        migrations.AddIndex(
+            model_name="module",
+            index=models.Index(fields=["canvas_id"], name="module_canvas_id"),
+        ),
+        migrations.AddIndex(
+            model_name="moduleitem",
+            index=models.Index(fields=["module", "position"], name="module_item_module_position"),
+        ),
+        migrations.AddIndex(
+            model_name="moduleitem",
+            index=models.Index(fields=["type", "content_id"], name="module_item_content"),
+        ),
+        migrations.AddIndex(
+            model_name="moduleitem",
+            index=models.Index(fields=["canvas_id"], name="module_item_canvas_id"),
         ),
     ]

@@ -1,9 +1,12 @@
 """The copy of Canvas: instances and connections, mirrored rows by subject, and sync scopes."""
 
+from canvas.models.access import Export, InstanceLimit
 from canvas.models.accounts import Account, Term, User
 from canvas.models.courses import Course, Enrollment, Section
 from canvas.models.gradebook import Assignment, AssignmentGroup, Submission
+from canvas.models.groups import Group, GroupCategory, GroupMembership
 from canvas.models.instances import Connection, Instance, Shard
+from canvas.models.modules import Module, ModuleItem
 from canvas.models.rows import CanvasRow
 from canvas.models.scopes import Scope
 
@@ -15,7 +18,14 @@ __all__ = [
     "Connection",
     "Course",
     "Enrollment",
+    "Export",
+    "Group",
+    "GroupCategory",
+    "GroupMembership",
     "Instance",
+    "InstanceLimit",
+    "Module",
+    "ModuleItem",
     "Scope",
     "Section",
     "Shard",

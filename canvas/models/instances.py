@@ -20,6 +20,9 @@ class Instance(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
+    class Meta:
+        permissions = [("sync_instance", "Can start, resume and cancel syncs")]
+
     def __str__(self) -> str:
         return self.name
 
@@ -110,6 +113,9 @@ class Connection(models.Model):
     )
     token_expires_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        permissions = [("connect_canvas", "Can connect a Canvas and replace tokens")]
 
     def __str__(self) -> str:
         return self.name

@@ -19,6 +19,9 @@ class Scope(models.Model):
     course_id = models.BigIntegerField(default=0, help_text="0: the whole account.")
     last_complete_at = models.DateTimeField(null=True)
     last_full_at = models.DateTimeField(null=True)
+    refused_at = models.DateTimeField(
+        null=True, help_text="When Canvas last refused this listing; empty: it did not the last time."
+    )
     cursor = models.DateTimeField(null=True)
     covered = models.JSONField(default=list)
 

@@ -18,7 +18,12 @@ from canvas.models import (
     CanvasRow,
     Course,
     Enrollment,
+    Group,
+    GroupCategory,
+    GroupMembership,
     Instance,
+    Module,
+    ModuleItem,
     Section,
     Submission,
     Term,
@@ -45,6 +50,11 @@ MODELS: dict[str, type[CanvasRow]] = {
     "assignment_groups": AssignmentGroup,
     "assignments": Assignment,
     "submissions": Submission,
+    "modules": Module,
+    "module_items": ModuleItem,
+    "group_categories": GroupCategory,
+    "groups": Group,
+    "group_memberships": GroupMembership,
 }
 
 
@@ -156,6 +166,33 @@ FIELDS: dict[str, dict[str, Field]] = {
         **_ids("custom_grade_status_id"),
         **_times("submitted_at", "graded_at", "posted_at", "cached_due_date"),
     },
+    "modules": {
+        **_as_is("name", "position", "require_sequential_progress", "requirement_type"),
+        **_as_is("publish_final_grade", "workflow_state"),
+        **_ids("course_id"),
+        **_times("unlock_at"),
+        "prerequisite_module_ids": Field("prerequisite_module_ids", lambda ids, _: [str(one) for one in ids]),
+    },
+    "module_items": {
+        **_as_is("title", "type", "position", "indent", "page_url", "external_url", "new_tab", "html_url"),
+        **_as_is("completion_requirement", "workflow_state"),
+        **_ids("course_id", "module_id", "content_id"),
+    },
+    "group_categories": {
+        **_as_is("name", "role", "self_signup", "auto_leader", "group_limit", "context_type"),
+        **_as_is("sis_group_category_id", "non_collaborative", "workflow_state"),
+        **_ids("course_id"),
+    },
+    "groups": {
+        **_as_is("name", "description", "members_count", "join_level", "is_public", "role", "context_type"),
+        **_as_is("sis_group_id", "storage_quota_mb", "non_collaborative", "workflow_state"),
+        **_ids("course_id", "group_category_id"),
+    },
+    "group_memberships": {
+        **_as_is("moderator", "workflow_state"),
+        **_ids("course_id", "group_id", "user_id"),
+        "membership_id": Field("id", _reference),
+    },
 }
 
 
@@ -195,7 +232,8 @@ def unreachable(state: State) -> dict[str, set[int]]:
     hidden = {row["id"] for row in state["assignments"] if not row["published"]}
     found: dict[str, set[int]] = {
         name: {row["id"] for row in state[name] if row["course_id"] in gone}
-        for name in ("sections", "assignment_groups", "assignments", "submissions")
+        for name in MODELS
+        if name not in ("accounts", "terms", "users", "courses", "enrollments")
     }
     found["submissions"] |= {row["id"] for row in state["submissions"] if row["assignment_id"] in hidden}
     return found
@@ -234,6 +272,8 @@ def differences(
     found = []
     for name, rows in copy.items():
         truth = {key_of(row["id"], shards): row for row in state[name]}
+        if name == "group_memberships":
+            truth, rows = _by_member(truth.values(), shards), _by_member(rows.values())
         found += [f"{name} {key}: not in Canvas" for key in rows if key not in truth]
         for key, row in truth.items():
             if (name, row["id"]) not in allowed:
@@ -243,6 +283,17 @@ def differences(
                     for wrong in _compare(name, row, rows.get(key), shards, reachable=reachable)
                 ]
     return found
+
+
+def _by_member(rows: Iterable[Row], shards: Shards | None = None) -> dict[Any, Any]:
+    """Memberships by group and user, of several the live one: Canvas makes a new one for who comes back."""
+    dead_first = sorted(rows, key=lambda row: row["workflow_state"] != "deleted")
+    return {
+        tuple(
+            row[name] if shards is None else key_of(row[name], shards) for name in ("group_id", "user_id")
+        ): row
+        for row in dead_first
+    }
 
 
 def _compare(name: str, row: Row, stored: Row | None, shards: Shards, *, reachable: bool) -> list[str]:

@@ -51,7 +51,7 @@ def test_administrator_is_authoritative_and_everything_is_said(
     assert ended.out.splitlines() == [
         "Token of Canvas user 1001, account administrator.",
         "  may read: accounts, terms, users, courses, sections, enrollments, assignment_groups,"
-        " assignments, submissions",
+        " assignments, submissions, modules, module_items, group_categories, groups, group_memberships",
         f"Token expires: {year}-12-31 23:59 UTC.",
         f"Connected main to {canvas.url}.",
     ]

@@ -257,7 +257,9 @@ def test_course_that_is_no_id_is_refused_with_what_to_write(course: str) -> None
 
 
 def test_unknown_model_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"Unknown models: grades. Known are accounts, .*submissions\."):
+    with pytest.raises(
+        UsageError, match=r"Unknown models: grades. Known are accounts, .*group_memberships\."
+    ):
         SyncOptions(models=frozenset({"courses", "grades"})).check()
 
 
@@ -313,7 +315,15 @@ def test_users_are_listed_in_courses_only_where_no_account_lists_them(
     engine: Any = SimpleNamespace(account_ids=account_ids)
     by_course = {name for name, resource in RESOURCES.items() if _course_listing(engine, resource)}
     assert ("users" in by_course) is listed
-    assert by_course - {"users"} == {"sections", "enrollments", "assignment_groups", "submissions"}
+    assert by_course - {"users"} == {
+        "sections",
+        "enrollments",
+        "assignment_groups",
+        "submissions",
+        "modules",
+        "group_categories",
+        "groups",
+    }
 
 
 @pytest.mark.parametrize(

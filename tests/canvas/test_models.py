@@ -19,7 +19,12 @@ from canvas.models import (
     Connection,
     Course,
     Enrollment,
+    Group,
+    GroupCategory,
+    GroupMembership,
     Instance,
+    Module,
+    ModuleItem,
     Scope,
     Section,
     Shard,
@@ -35,6 +40,7 @@ from tests.factories import (
     ConnectionFactory,
     CourseFactory,
     EnrollmentFactory,
+    GroupMembershipFactory,
     InstanceFactory,
     SubmissionFactory,
     TermFactory,
@@ -115,11 +121,20 @@ def two_connections_of_one_name() -> Refused:
     return lambda: ConnectionFactory(name="main", instance=site)
 
 
+def membership_twice_of_one_user() -> Refused:
+    site = InstanceFactory()
+    GroupMembershipFactory(instance=site, group_id=1, user_id=2)
+    GroupMembershipFactory(instance=site, group_id=1, user_id=3)
+    GroupMembershipFactory(instance=site, group_id=2, user_id=2)
+    return lambda: GroupMembershipFactory(instance=site, group_id=1, user_id=2)
+
+
 BREAKS = {
     "shard_number_below_900": [shard_number_too_high, shard_number_too_low],
     "shard_once_per_instance": [shard_twice_on_one_instance],
     "shard_one_home_per_instance": [second_home_of_an_instance],
     "scope_once_per_connection": [scope_twice_of_one_connection],
+    "group_membership_once_per_user": [membership_twice_of_one_user],
     "unique fields": [
         shard_number_used_again,
         two_instances_of_one_name,
@@ -179,6 +194,22 @@ LOOKUPS: list[tuple[type[models.Model], tuple[str, ...]]] = [
     (Submission, ("course_id", "assignment_id")),
     (Submission, ("assignment_id", "user_id")),
     (Submission, ("user_id",)),
+    (Module, ("canvas_id",)),
+    (Module, ("course_id", "position")),
+    (ModuleItem, ("canvas_id",)),
+    (ModuleItem, ("course_id",)),
+    (ModuleItem, ("module_id", "position")),
+    (ModuleItem, ("type", "content_id")),
+    (GroupCategory, ("canvas_id",)),
+    (GroupCategory, ("course_id",)),
+    (Group, ("canvas_id",)),
+    (Group, ("course_id", "name")),
+    (Group, ("group_category_id",)),
+    (Group, ("sis_group_id",)),
+    (GroupMembership, ("canvas_id",)),
+    (GroupMembership, ("course_id",)),
+    (GroupMembership, ("group_id", "user_id")),
+    (GroupMembership, ("user_id",)),
     (Scope, ("connection_id", "resource", "course_id")),
     (Scope, ("resource", "last_complete_at")),
 ]
@@ -262,9 +293,9 @@ def test_rows_find_their_parents_once_they_have_arrived(orphans: dict[str, Canva
 @pytest.mark.parametrize("model", MIRRORED, ids=lambda model: model.__name__)
 def test_canvas_id_is_the_databases_own_reckoning(db: None, model: type[CanvasRow]):
     for number in (1, MAX_SHARD_NUMBER):
-        row = model(
-            id=number * SHARD_SIZE + 42, instance_id=1, row_hash=0, as_of=datetime(2024, 9, 1, tzinfo=UTC)
-        )
+        key = number * SHARD_SIZE + 42
+        own = {"membership_id": key} if model is GroupMembership else {}
+        row = model(id=key, instance_id=1, row_hash=0, as_of=datetime(2024, 9, 1, tzinfo=UTC), **own)
         row.save(force_insert=True)
     stored = model._default_manager.filter(canvas_id=42)
     assert set(stored.values_list("id", "canvas_id")) == {

@@ -189,6 +189,12 @@ ADMIN = {
     "assignment_groups": (1, 0),
     "assignments": (2, 0),
     "submissions": (3, 0),  # four were recorded, two of them under one id
+    # None were recorded of these.
+    "modules": (0, 0),
+    "module_items": (0, 0),
+    "group_categories": (0, 0),
+    "groups": (0, 0),
+    "group_memberships": (0, 0),
 }
 # What the recordings answer themselves.
 ANSWERED = {
@@ -208,7 +214,14 @@ ANSWERED = {
 # What was not recorded, and is an empty list: of the second account, and of every course.
 # (Submissions are asked for only where assignments were found.)
 LISTED_BY_ACCOUNT = {f"accounts/696969/{noun}" for noun in ("courses", "sub_accounts", "users")}
-LISTED_BY_COURSE = ("assignment_groups", "enrollments", "sections")
+LISTED_BY_COURSE = (
+    "assignment_groups",
+    "enrollments",
+    "group_categories",
+    "groups",
+    "modules",
+    "sections",
+)
 
 
 @pytest.mark.django_db

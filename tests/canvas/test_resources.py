@@ -7,10 +7,11 @@ from string import Formatter
 import pytest
 from django.db import models
 
-from canvas.mapping import ID, JSON, SHORT_TEXT
+from canvas.mapping import ID, IDS, JSON, SHORT_TEXT
 from canvas.models import CanvasRow
 from canvas.resources import RESOURCES, Level, Resource, RestListing
 from canvas.writer import Table
+from syncmetrics.serializer import ENTITIES
 
 every_resource = pytest.mark.parametrize("resource", RESOURCES.values(), ids=lambda resource: resource.name)
 LISTINGS = {
@@ -57,7 +58,8 @@ def test_kind_of_a_column_follows_its_field(resource: Resource):
         field = next(one for one in resource.model._meta.concrete_fields if one.attname == column.name)
         names_a_row = isinstance(field, models.BigIntegerField) and column.name.endswith("_id")
         assert (column.kind is ID) == (isinstance(field, models.ForeignKey) or names_a_row)
-        assert (column.kind is JSON) == isinstance(field, models.JSONField)
+        assert (column.kind in (JSON, IDS)) == isinstance(field, models.JSONField)
+        assert (column.kind is IDS) == column.name.endswith("_ids")
 
 
 @every_resource
@@ -102,7 +104,11 @@ def test_path_asks_for_what_its_level_knows(listing: RestListing):
         Level.TOKEN: set(),
         Level.COURSE: {"course"},
     }
-    assert placeholders(listing.path) == known[listing.level]
+    asked = placeholders(listing.path)
+    if listing.level is Level.PARENT:
+        assert {"parent"} <= asked <= {"parent", "course"}
+    else:
+        assert asked == known[listing.level]
     assert not listing.path.startswith("/")
 
 
@@ -114,12 +120,16 @@ def test_lists_of_values_carry_brackets_and_single_values_do_not(listing: RestLi
 
 @every_resource
 def test_detail_asks_for_ids_the_engine_has(resource: Resource):
-    assert placeholders(resource.detail) <= {"id", "course", "assignment", "user", "root_account"}
+    keys = {field.name for field in resource.model._meta.concrete_fields if field.many_to_one}
+    assert placeholders(resource.detail) <= {"id", "course", "root_account"} | keys
 
 
 @every_resource
 def test_resource_is_listed_or_stands_within_another(resource: Resource):
-    assert (resource.listing is None) == (resource.within is not None) == bool(resource.nested_key)
+    inside = resource.listing is None or resource.listing.level is Level.PARENT
+    assert inside == (resource.within is not None)
+    assert not resource.nested_key or resource.within
+    assert resource.listing or resource.nested_key
     assert resource.within is None or resource.within in RESOURCES
 
 
@@ -221,4 +231,48 @@ def test_rows_that_do_not_name_their_course_take_it_from_the_listing():
     from_listing = {
         name for name, resource in RESOURCES.items() for column in resource.columns if column.key == "@course"
     }
-    assert from_listing == {"assignment_groups", "assignments", "submissions"}
+    assert from_listing == {
+        "assignment_groups",
+        "assignments",
+        "submissions",
+        "modules",
+        "module_items",
+        "group_categories",
+        "group_memberships",
+    }
+
+
+# --- what stands within something else -----------------------------------------------------------
+
+
+def test_items_come_inside_their_modules_and_those_left_out_from_a_listing_of_their_own():
+    items = RESOURCES["module_items"]
+    assert params("modules.listing") == {"include[]": ("items",)}
+    assert (items.within, items.nested_key) == ("modules", "items")
+    assert LISTINGS["module_items.listing"].path == "courses/{course}/modules/{parent}/items"
+    assert RESOURCES["modules"].nested == (items,)
+
+
+def test_every_state_of_a_membership_and_every_kind_of_group_is_asked_for():
+    assert set(params("group_memberships.listing")["filter_states[]"]) == {"accepted", "invited", "requested"}
+    assert params("groups.listing")["collaboration_state"] == "all"
+    assert params("group_categories.listing")["collaboration_state"] == "all"
+
+
+@every_resource
+def test_natural_key_is_the_unique_one_of_its_table(resource: Resource):
+    unique = {
+        tuple(resource.model._meta.get_field(name).attname for name in constraint.fields)
+        for constraint in resource.model._meta.constraints
+        if isinstance(constraint, models.UniqueConstraint)
+    }
+    assert ({resource.natural_key} if resource.natural_key else set()) == unique
+
+
+@every_resource
+def test_what_may_be_left_unasked_is_left_together_with_what_it_holds(resource: Resource):
+    assert {part.fresh_for for part in resource.nested} <= {resource.fresh_for}
+
+
+def test_runs_count_every_resource_by_its_name():
+    assert set(ENTITIES) == set(RESOURCES)

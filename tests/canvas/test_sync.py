@@ -215,7 +215,11 @@ SEEN_AT_ONCE = (
     "rename_course", "unpublish_course", "publish_course",
     "rename_assignment", "new_assignment", "delete_assignment", "unpublish_assignment", "publish_assignment",
     "conclude_enrollment", "reactivate_enrollment", "move", "rename_user", "delete_course",
+    "rename_module", "delete_module", "add_module_item", "move_module_item", "delete_module_item",
 )  # fmt: skip
+
+# Groups are asked for again when what the copy has is some hours old.
+SEEN_AFTER_HOURS = ("rename_group", "delete_group", "add_group_member", "remove_group_member")
 
 # What these do to submissions moves neither `submitted_at` nor `graded_at`, the only dates Canvas filters
 # by; everything else they change an incremental sync must show. A full sync closes the gap.
@@ -226,7 +230,8 @@ SUBMISSIONS_SEEN_LATER = (
 
 def test_every_edit_of_the_sandbox_is_tried() -> None:
     tokens = {"revoke_token", "expire_token"}
-    assert set(SEEN_AT_ONCE) | set(SUBMISSIONS_SEEN_LATER) == set(edits.KINDS) - tokens
+    tried = {*SEEN_AT_ONCE, *SEEN_AFTER_HOURS, *SUBMISSIONS_SEEN_LATER}
+    assert tried == set(edits.KINDS) - tokens
 
 
 @pytest.mark.parametrize("kind", SEEN_AT_ONCE)
@@ -237,6 +242,32 @@ def test_incremental_sync_sees_the_edit(
     assert canvas.edit(kind)["changes"]
     run = sync(connection)
     assert (run.sync_status, run.mode) == (COMPLETED, "incremental")
+    assert wrong(connection) == []
+
+
+@pytest.mark.parametrize("kind", SEEN_AFTER_HOURS)
+def test_incremental_sync_asks_again_for_groups_after_some_hours(
+    kind: str, connection: Connection, canvas: EventfulSandbox, wrong: Wrong
+) -> None:
+    sync(connection)
+    changes = canvas.edit(kind)["changes"]
+    missed = {(change["resource"], change["id"]) for change in changes}
+    canvas.clear_requests()
+    assert sync(connection).mode == "incremental"
+    assert not [entry for entry in canvas.requests() if "/group" in entry["path"]]
+    assert wrong(connection, allowed=missed) == []
+    canvas.set(clock_offset_seconds=7 * 3600)
+    assert sync(connection).mode == "incremental"
+    assert wrong(connection) == []
+
+
+@pytest.mark.parametrize("kind", SEEN_AFTER_HOURS)
+def test_full_sync_sees_groups_as_they_are_now(
+    kind: str, connection: Connection, canvas: EventfulSandbox, wrong: Wrong
+) -> None:
+    sync(connection)
+    assert canvas.edit(kind)["changes"]
+    sync(connection, FULL)
     assert wrong(connection) == []
 
 
@@ -508,7 +539,7 @@ def test_sync_is_recorded_with_what_started_it(connection: Connection, canvas: E
     run = sync(connection, SyncOptions(models=frozenset({"terms"})), trigger="schedule", user_id=7)
     assert (run.trigger, run.user_id, run.connection_name) == ("schedule", 7, "main")
     assert (run.instance_key, run.connection_key) == (connection.instance_id, connection.pk)
-    assert run.options == {"models": ["terms"], "courses": [], "term_scope": "all"}
+    assert run.options == {"models": ["terms"], "courses": [], "user": "", "term_scope": "all"}
 
 
 def test_every_model_is_synced_by_default() -> None:

@@ -48,7 +48,7 @@ def test_completed_sync_exits_0_and_ends_with_a_line_that_makes_sense_alone(
     run = SyncRun.objects.get()
     assert run.trigger == "command"
     *counts, last = ended.out.splitlines()
-    numbers = f"370 rows, {run.api_calls_made} requests, 377 rows written"
+    numbers = f"625 rows, {run.api_calls_made} requests, 632 rows written"
     assert re.fullmatch(rf"Run {run.pk} completed \(full\): {numbers}, [\d.]+ s\.", last)
     assert "courses: 5 processed, 5 created, 1 deleted" in counts
     assert [line.partition(":")[0] for line in counts] == list(RESOURCES)
@@ -117,7 +117,7 @@ def test_failed_and_partial_syncs_exit_1_and_say_why(
 def test_dry_run_says_that_nothing_was_written(connection: Connection, command: Command) -> None:
     ended = command("sync_canvas", "--dry-run")
     assert ended.status == 0
-    assert "(full, dry run: nothing was written): 370 rows" in ended.out
+    assert "(full, dry run: nothing was written): 625 rows" in ended.out
     assert "0 rows written" in ended.out
     assert not any(model._default_manager.exists() for model in MODELS.values())
 

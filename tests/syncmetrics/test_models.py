@@ -9,6 +9,7 @@ from django.utils import timezone
 from syncmetrics.models import SyncCount, SyncRejection, SyncRun, SyncStep
 
 pytestmark = pytest.mark.django_db
+ENDS = [("completed", False), ("lost", False), ("in_progress", True), ("queued", True)]
 
 
 def test_one_run_in_progress_per_instance_and_genre():
@@ -20,13 +21,20 @@ def test_one_run_in_progress_per_instance_and_genre():
         SyncRun.objects.create(instance_key=1)
 
 
+@pytest.mark.parametrize("status", ["queued", "in_progress"])
+def test_queued_run_counts_as_active(status: str):
+    SyncRun.objects.create(instance_key=1, sync_status="queued")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        SyncRun.objects.create(instance_key=1, sync_status=status)
+
+
 def test_runs_of_no_instance_do_not_exclude_each_other():
     SyncRun.objects.create()
     SyncRun.objects.create()
     assert SyncRun.objects.count() == 2
 
 
-@pytest.mark.parametrize(("status", "ended"), [("completed", False), ("lost", False), ("in_progress", True)])
+@pytest.mark.parametrize(("status", "ended"), ENDS)
 def test_runs_have_an_end_time_when_they_ended(status: str, ended: bool):
     end = timezone.now() if ended else None
     with pytest.raises(IntegrityError), transaction.atomic():

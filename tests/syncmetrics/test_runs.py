@@ -23,10 +23,14 @@ from syncmetrics.runs import (
     RunTaken,
     TaskIdTaken,
     beat,
+    claim_run,
     close_lost_runs,
     finish_run,
+    new_run,
+    queue_run,
     request_cancel,
     resumable,
+    withdraw_run,
 )
 from tests.syncmetrics.conftest import Begin, undone
 
@@ -43,6 +47,65 @@ def kill_the_worker_of(run: SyncRun) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
     SyncRun.objects.filter(pk=run.pk).update(host=host_identity(), pid=child.pid, process_started="1")
+
+
+# --- queue --------------------------------------------------------------------------------------
+
+
+def queued(**fields: Any) -> SyncRun:
+    return queue_run(new_run(genre="all", instance_key=1, **fields))
+
+
+def test_queued_run_is_claimed_once(db: None):
+    run = queued()
+    assert (run.sync_status, run.host, run.pid) == ("queued", "", 0)
+    other = SyncRun.objects.get(pk=run.pk)
+    assert claim_run(run)
+    assert not claim_run(other)
+    me = ThisProcess()
+    assert (other.sync_status, other.host, other.pid) == ("in_progress", me.host, me.pid)
+    beat(other)
+    finish_run(run, "completed")
+
+
+def test_queued_run_is_nobodys_to_beat_or_to_end(db: None):
+    run = queued()
+    for attempt in (lambda: beat(run), lambda: finish_run(run, "completed")):
+        with pytest.raises(RunTaken):
+            attempt()
+
+
+def test_run_is_not_queued_beside_one_at_work(db: None, begin: Begin):
+    active = begin(instance_key=1, genre="all")
+    with pytest.raises(RunActive, match="already at work") as met:
+        queued()
+    assert met.value.run == active
+
+
+def test_withdrawn_run_is_gone_unless_a_worker_took_it(db: None):
+    run = queued()
+    taken = SyncRun.objects.get(pk=run.pk)
+    assert claim_run(taken)
+    withdraw_run(run)
+    assert SyncRun.objects.filter(pk=run.pk).exists()
+    finish_run(taken, "completed")
+    again = queued()
+    withdraw_run(again)
+    assert not SyncRun.objects.filter(pk=again.pk).exists()
+
+
+def test_sweep_that_read_a_queued_run_spares_it_once_it_is_taken(db: None, monkeypatch: pytest.MonkeyPatch):
+    run = queued()
+    SyncRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(days=1))
+
+    def taken_meanwhile(now: datetime) -> bool:
+        assert claim_run(SyncRun.objects.get(pk=run.pk))
+        return False
+
+    monkeypatch.setattr(runs, "_workers_are_busy", taken_meanwhile)
+    assert close_lost_runs() == []
+    run.refresh_from_db()
+    assert run.sync_status == "in_progress"
 
 
 # --- start --------------------------------------------------------------------------------------
@@ -296,7 +359,7 @@ def test_run_ends_once(db: None, begin: Begin):
     assert SyncRun.objects.get().sync_status == "failed"
 
 
-@pytest.mark.parametrize("status", ["in_progress", "done"])
+@pytest.mark.parametrize("status", ["queued", "in_progress", "done"])
 def test_run_ends_in_final_states_only(db: None, begin: Begin, status: str):
     with pytest.raises(ValueError, match=status):
         finish_run(begin(), status)

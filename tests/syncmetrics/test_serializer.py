@@ -53,6 +53,7 @@ def test_finished_run_has_every_key_and_value():
         "sync_task_id": "abc123",
         "user_id": 42,
         "sync_type": "all",
+        "queued_at": None,
         "sync_start_time": "2025-12-22T10:15:00.000Z",
         "sync_end_time": "2025-12-22T10:18:30.500Z",
         "total_duration_seconds": 210.5,
@@ -76,6 +77,10 @@ def test_finished_run_has_every_key_and_value():
                 "assignment_groups",
                 "assignments",
                 "submissions",
+                "module_items",
+                "group_categories",
+                "groups",
+                "group_memberships",
             )
         },
         "courses": ZEROS | {"processed": 25, "created": 2, "updated": 23},

@@ -89,7 +89,8 @@ def test_trackers_without_an_instance_run_side_by_side():
 @pytest.mark.parametrize("entity", ENTITIES)
 def test_each_entity_has_its_method(begin: Begin, entity: str):
     tracker = SyncTracker(begin())
-    record = getattr(tracker, f"record_{entity.removesuffix('s')}")
+    singular = f"{entity.removesuffix('ies')}y" if entity.endswith("ies") else entity.removesuffix("s")
+    record = getattr(tracker, f"record_{singular}")
     record(created=True)
     record(updated=True)
     record(unchanged=True)

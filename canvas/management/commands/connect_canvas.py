@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from canvas.connect import ALLOWED, REFUSED, ConnectError, Probe, connect
+from canvas.connect import ConnectError, Probe, connect, findings
 from canvas.errors import CanvasError
 from canvas.models import Connection
 
@@ -61,22 +61,22 @@ class Command(BaseCommand):
                 token=token,
                 owner=_owner(options["owner"]),
                 authoritative=options["authoritative"],
+                expires_at=expires_at,
             )
         except ConnectError as error:
             raise CommandError(str(error), returncode=2) from None
         except CanvasError as error:
             raise CommandError(str(error)) from None
-        if expires_at and probe.expiry == Connection.Expiry.UNKNOWN:
-            connection.token_expiry, connection.token_expires_at = Connection.Expiry.KNOWN, expires_at
-            connection.save(update_fields=["token_expiry", "token_expires_at"])
         self._report(connection, probe)
 
     def _report(self, connection: Connection, probe: Probe) -> None:
-        admin = ", account administrator" if probe.account_admin else ""
-        self.stdout.write(f"Token of Canvas user {probe.user_id}{admin}.")
-        for word, names in _by_capability(probe):
-            self.stdout.write(f"  {word}: {', '.join(names)}")
-        self.stdout.write(f"Token expires: {_expiry(connection)}.")
+        first, *capabilities, expiry = findings(connection, probe)
+        self.stdout.write(first)
+        for line in capabilities:
+            self.stdout.write(f"  {line}")
+        self.stdout.write(expiry)
+        if connection.token_expiry == Connection.Expiry.UNKNOWN:
+            self.stdout.write("Where you know it, say it with --expires-at: Easel then warns in time.")
         if not connection.authoritative:
             self.stdout.write(
                 "Not authoritative: nothing is marked deleted because this token does not see it."
@@ -84,22 +84,6 @@ class Command(BaseCommand):
         self.stdout.write(
             self.style.SUCCESS(f"Connected {connection.name} to {connection.instance.base_url}.")
         )
-
-
-def _by_capability(probe: Probe) -> list[tuple[str, list[str]]]:
-    words = {ALLOWED: "may read", REFUSED: "may not read"}
-    found: dict[str, list[str]] = {}
-    for name, capability in probe.capabilities.items():
-        found.setdefault(words.get(capability, "could not try"), []).append(name)
-    return list(found.items())
-
-
-def _expiry(connection: Connection) -> str:
-    if connection.token_expires_at:
-        return f"{connection.token_expires_at:%Y-%m-%d %H:%M} UTC"
-    if connection.token_expiry == Connection.Expiry.NEVER:
-        return "never"
-    return "unknown, Canvas does not tell (set it with --expires-at)"
 
 
 def _read_token(variable: str | None, path: str | None) -> str:
@@ -117,9 +101,7 @@ def _read_token(variable: str | None, path: str | None) -> str:
         token = getpass.getpass("Canvas access token: ")
     else:
         raise CommandError("No token: give --token-env VAR or --token-file FILE.", returncode=2)
-    if not token.strip() or len(token.split()) != 1:
-        raise CommandError("The token must be one word: copy it again from Canvas.", returncode=2)
-    return token.strip()
+    return token
 
 
 def _owner(name: str | None) -> AbstractBaseUser | None:

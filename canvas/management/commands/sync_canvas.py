@@ -45,6 +45,12 @@ class Command(BaseCommand):
             help="only this course, in any Canvas spelling: 42, 123~42, sis_course_id:X (repeatable)",
         )
         parser.add_argument(
+            "--user",
+            metavar="LOGIN|ID",
+            default="",
+            help="only the courses of this person: a login, an id, or sis_user_id:X",
+        )
+        parser.add_argument(
             "--term-scope", metavar="all|active|ID", default="all", help="courses of which terms"
         )
         mode = parser.add_mutually_exclusive_group()
@@ -161,6 +167,7 @@ def _options(options: dict[str, Any]) -> SyncOptions:
     return SyncOptions(
         models=frozenset(names) or ALL_MODELS,
         courses=tuple(options["course"]),
+        user=options["user"],
         term_scope=options["term_scope"],
         mode=options["mode"],
         dry_run=options["dry_run"],

@@ -1,0 +1,152 @@
+"""The schedules Easel brings. They belong to the operator: made where missing, never changed afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from canvas.models import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Weekly:
+    """Once a week at a time of day (UTC); `day` 0 is Sunday."""
+
+    day: int
+    hour: int
+    minute: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What is done how often. `{name}` in its name is the connection's; such are off until switched on."""
+
+    name: str
+    task: str
+    when: timedelta | Weekly
+    what: str
+    enabled: bool = True
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+UPKEEP = (
+    Schedule(
+        "Find lost runs",
+        "syncmetrics.close_lost_runs",
+        timedelta(seconds=30),
+        "Marks syncs as lost whose process died, or that no worker took.",
+    ),
+    Schedule(
+        "Resume lost syncs",
+        "canvas.resume_lost_runs",
+        timedelta(seconds=30),
+        "Queues what a worker left unfinished when it died.",
+    ),
+)
+
+
+def _of_connection(connection: Connection) -> tuple[Schedule, ...]:
+    return (
+        Schedule(
+            f"Sync {connection.name}: what changed",
+            "canvas.sync_connection",
+            timedelta(minutes=30),
+            "Full until one full sync has completed, incremental afterwards.",
+            enabled=False,
+            args=(connection.pk,),
+        ),
+        Schedule(
+            f"Sync {connection.name}: everything",
+            "canvas.sync_connection",
+            Weekly(day=0, hour=2, minute=15),
+            "Finds what no filter of Canvas shows: deletions, excused work, posted grades.",
+            enabled=False,
+            args=(connection.pk,),
+            kwargs={"mode": "full"},
+        ),
+    )
+
+
+def declared() -> Iterator[Schedule]:
+    """Yield every schedule Easel brings to this installation."""
+    yield from UPKEEP
+    for connection in Connection.objects.order_by("pk"):
+        yield from _of_connection(connection)
+
+
+def find(schedule: Schedule) -> PeriodicTask | None:
+    """Return the row of a schedule, renamed or not; None when there is none."""
+    args, kwargs = json.dumps(schedule.args), json.dumps(schedule.kwargs)
+    same = Q(name=schedule.name) | Q(task=schedule.task, args=args, kwargs=kwargs)
+    return PeriodicTask.objects.filter(same).order_by("pk").first()
+
+
+def create(schedule: Schedule) -> PeriodicTask:
+    """Make a schedule's row."""
+    return PeriodicTask.objects.create(name=schedule.name, **_columns(schedule))
+
+
+def reset(row: PeriodicTask, schedule: Schedule) -> None:
+    """Make a row what Easel brought, whatever an operator made of it."""
+    for column, value in {"crontab": None, "interval": None, **_columns(schedule)}.items():
+        setattr(row, column, value)
+    row.name = schedule.name
+    row.save()
+
+
+def differences(row: PeriodicTask, schedule: Schedule) -> list[str]:
+    """Return in words where an operator has changed what Easel brought."""
+    found = {
+        "name": (row.name, schedule.name),
+        "switched": (_on(row.enabled), _on(schedule.enabled)),
+        "when": (str(row.scheduler), str(_when(schedule))),
+        "task": (row.task, schedule.task),
+        "arguments": (
+            f"{row.args} {row.kwargs}",
+            f"{json.dumps(schedule.args)} {json.dumps(schedule.kwargs)}",
+        ),
+    }
+    return [f"{what} {now}, not {brought}" for what, (now, brought) in found.items() if now != brought]
+
+
+def _on(enabled: bool) -> str:
+    return "on" if enabled else "off"
+
+
+def _columns(schedule: Schedule) -> dict[str, Any]:
+    when = _when(schedule)
+    when.save()
+    return {
+        "interval" if isinstance(when, IntervalSchedule) else "crontab": when,
+        "task": schedule.task,
+        "args": json.dumps(schedule.args),
+        "kwargs": json.dumps(schedule.kwargs),
+        "enabled": schedule.enabled,
+        "description": schedule.what,
+    }
+
+
+def _when(schedule: Schedule) -> IntervalSchedule | CrontabSchedule:
+    """Return the row that says when: one there already where possible, unsaved otherwise."""
+    when = schedule.when
+    if isinstance(when, timedelta):
+        seconds = int(when.total_seconds())
+        every, period = (seconds // 60, "minutes") if seconds % 60 == 0 else (seconds, "seconds")
+        interval = {"every": every, "period": period}
+        return IntervalSchedule.objects.filter(**interval).first() or IntervalSchedule(**interval)
+    weekly = {
+        "minute": str(when.minute),
+        "hour": str(when.hour),
+        "day_of_week": str(when.day),
+        "day_of_month": "*",
+        "month_of_year": "*",
+        "timezone": "UTC",
+    }
+    return CrontabSchedule.objects.filter(**weekly).first() or CrontabSchedule(**weekly)
