@@ -250,6 +250,11 @@ class CanvasProcess:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Return the CPU time it has used so far; 0 where the system does not tell."""
         try:

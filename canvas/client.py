@@ -6,10 +6,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from http.client import HTTPException
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 from urllib.parse import quote
 
 import requests
@@ -25,6 +23,7 @@ from canvas.errors import (
     TokenRejected,
     Unavailable,
 )
+from canvas.pages import Answer, Page, RequestRecord, rows_of
 from canvas.pagination import Walk, is_cut_short, may_have_lost_next, page_urls, parse_links, path_on
 from canvas.throttle import LONGEST_PAUSE_SECONDS, Throttle
 from canvas.transport import Transport, admits_any_address, canvas_origin, failure_of
@@ -38,58 +37,6 @@ LONGEST_BACK_OFF_SECONDS = 30.0
 READ_TIMEOUTS_PER_ANSWER = 5
 CHUNK_BYTES = 1024 * 1024
 KEPT_HEADERS = ("Date", "Link", "X-Rate-Limit-Remaining", "X-Request-Cost")
-
-
-class RequestRecord(NamedTuple):
-    """One HTTP attempt, for whoever counts them.
-
-    `failed`: it gave no usable answer; `retried`: and it will be made again; `throttled`: because Canvas
-    refused for too many requests. `status` is None where no answer came. `bytes` as received, compressed.
-    """
-
-    method: str
-    path: str
-    status: int | None
-    duration_ms: float
-    throttled: bool
-    retried: bool
-    failed: bool
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A decoded JSON body, when Canvas said it (aware, UTC), and the headers worth keeping.
-
-    `json` is the body before it was decoded.
-    """
-
-    body: Any
-    as_of: datetime
-    headers: dict[str, str]
-    url: str
-    json: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a listing. `rows` are as decoded, whatever they are; `fan_out` are pages 2 to last.
-
-    `json` is what the rows were decoded from, under the key `wrapper` where there is one.
-    """
-
-    rows: list[Any]
-    as_of: datetime
-    next_url: str | None
-    fan_out: tuple[str, ...]
-    url: str
-    json: bytes = b""
-    wrapper: str | None = None
-
-    @classmethod
-    def read_again(cls, json: bytes, wrapper: str | None, as_of: datetime, url: str) -> Page:
-        """Return a page from what was kept of it, without the links that were followed already."""
-        return cls(_rows(answers.decode(json), wrapper), as_of, None, (), url, json, wrapper)
 
 
 class CanvasClient:
@@ -170,7 +117,7 @@ class CanvasClient:
                 "A page came without the next link although there are more: sync again, and look for a"
                 " proxy in front of Canvas that changes its answers."
             )
-        rows = _rows(answer.body, wrapper)
+        rows = rows_of(answer.body, wrapper)
         return Page(rows, answer.as_of, links.next, page_urls(links), url, answer.json, wrapper)
 
     def pages(self, path: str, params: Params = (), wrapper: str | None = None) -> Iterator[Page]:
@@ -288,16 +235,6 @@ def _read_bounded(stream: Any) -> bytes:
         if size > answers.MAX_BODY_BYTES:
             raise answers.too_large()
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _rows(body: Any, wrapper: str | None) -> list[Any]:
-    rows = body.get(wrapper) if wrapper and isinstance(body, dict) else body
-    if not isinstance(rows, list):
-        raise BrokenListing(
-            f"Canvas sent no list{f' under {wrapper!r}' if wrapper else ''} where one belongs:"
-            " check that the base URL is Canvas itself and that its version is supported."
-        )
-    return rows
 
 
 def _record(

@@ -14,9 +14,10 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
 
-from canvas.client import CanvasClient, Page
+from canvas.client import CanvasClient
 from canvas.errors import CanvasError, NotFound, NotPermitted, TokenRejected, Unavailable
 from canvas.models import Connection, Instance, Shard
+from canvas.pages import Page
 from canvas.resources import RESOURCES, Level
 from canvas.throttle import Throttle
 from easel.ids import InvalidId, split_id

@@ -19,13 +19,13 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from canvas.client import Page
 from canvas.errors import CanvasError, TokenRejected, Unavailable
 from canvas.fetcher import Fetching, ListingDone, ListingFailed, PageFetched
 from canvas.interrupts import held_back
 from canvas.mapping import Mapped, Mapper
 from canvas.models import Connection, Enrollment, Scope
 from canvas.natural_keys import NaturalKeys
+from canvas.pages import Page
 from canvas.progress import Progress
 from canvas.resources import RESOURCES, Level
 from canvas.steps import (
@@ -84,7 +84,8 @@ class Engine:
         self.failed_steps: list[Step] = []
         self._concurrency = concurrency
         self._writer = Writer(dry_run=run.dry_run)
-        self._mappers = _mappers(self.folder, connection.instance_id)
+        self.maps_ahead = connection.authoritative
+        self._mappers = mappers_of(self.folder, connection.instance_id)
         self._buffers: dict[tuple[str, frozenset[str]], list[Row]] = {}
         self._shared_seen: dict[str, set[int]] = {}
         self._stored_scopes = {(scope.resource, scope.course_id): scope for scope in connection.scopes.all()}
@@ -127,26 +128,28 @@ class Engine:
         except InvalidId:
             return None
 
-    def take(self, scope: ScopeWalk, records: list[Any], as_of: datetime) -> set[int]:
+    def take(
+        self, scope: ScopeWalk, records: list[Any], as_of: datetime, mapped: Mapped | None = None
+    ) -> set[int]:
         """Map a page's records into the buffers; return the keys of those that could be stored.
 
         A repeated row counts once, as it was seen first. Records of a resource that was not asked for
         are looked at, for what hangs on them, and not stored.
         """
         if self.connection.authoritative:
-            return self._take(scope, self._map(scope, records, as_of), frozenset())
+            return self._take(scope, mapped or self._map(scope, records, as_of), frozenset())
         keys: set[int] = set()
         for absent, alike in self._mappers[scope.resource.name].by_absence(records).items():
             keys |= self._take(scope, self._map(scope, alike, as_of), absent)
         return keys
 
     def _map(self, scope: ScopeWalk, records: list[Any], as_of: datetime) -> Mapped:
-        mapped = self._mappers[scope.resource.name].map(records, as_of, scope.context)
-        return scope.keys.adopt(mapped) if scope.keys else mapped
+        return self._mappers[scope.resource.name].map(records, as_of, scope.context)
 
     def _take(self, scope: ScopeWalk, mapped: Mapped, absent: frozenset[str]) -> set[int]:
         name = scope.resource.name
         wanted = name in self.models
+        mapped = scope.keys.adopt(mapped) if scope.keys else mapped
         keys = {row[0] for row in mapped.rows}
         if len(keys) == len(mapped.rows) and scope.seen.isdisjoint(keys):
             fresh = mapped.rows
@@ -282,7 +285,7 @@ class Engine:
         step = fetch.step
         if isinstance(event, PageFetched):
             self._outages = 0
-            step.page(self, fetch, event.page)
+            step.page(self, fetch, event.page, event.mapped)
             return
         if isinstance(event, ListingDone):
             step.done(self, fetch)
@@ -462,7 +465,8 @@ def _chunks(keys: Sequence[int]) -> Iterator[Sequence[int]]:
         yield keys[start : start + KEYS_PER_STATEMENT]
 
 
-def _mappers(folder: Folder, instance_id: int) -> dict[str, Mapper]:
+def mappers_of(folder: Folder, instance_id: int) -> dict[str, Mapper]:
+    """Return what maps each resource's records on an instance."""
     return {
         name: Mapper(resource.columns, folder, instance_id, source="rest")
         for name, resource in RESOURCES.items()

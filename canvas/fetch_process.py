@@ -1,35 +1,37 @@
-"""The fetcher in a process of its own, so that reading Canvas and writing the database use two cores.
+"""Reading in two processes of their own, so that requests, mapping and the database do not wait in turn.
 
 ```
-FetchProcess (the sync) ── listings ──► main() ─ Fetcher ─ threads ─► Canvas
-                        ◄── events ───
+FetchProcess (the sync) ── listings ──► fetch_pages() ─ Fetcher ─ threads ─► Canvas
+                        ◄── events ───── map_pages() ◄── events ──┘
 ```
-Python runs one thread at a time: with both in one process, requests wait for a batch being written, and
-a thread that waits for its turn holds a place in the throttle (docs/adr/0009-fetch-process.md). The child
-knows neither Django nor the database. It is told the token through its pipe, and ends when that closes.
+Python runs one thread at a time: with all in one process, requests wait for a batch being written, and
+a thread that waits for its turn holds a place in the throttle (docs/adr/0009-fetch-process.md). The
+children know neither Django nor the database. They are told the token and the mappers through their
+pipes, and each ends when a pipe of its closes.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-from canvas.client import CanvasClient, Page, RequestRecord
+from canvas.client import CanvasClient
 from canvas.errors import CanvasError, Unavailable
 from canvas.fetcher import Event, Fetcher, Listing, ListingDone, ListingFailed, PageFetched
+from canvas.map_process import MappedPage, PackedPage, Report, ignore_signals, map_pages, send
+from canvas.mapping import Mapped, Mapper
+from canvas.pages import Page, RequestRecord
 from canvas.throttle import Throttle
 
 REPORT_SECONDS = 0.5
@@ -46,58 +48,24 @@ class Task:
     queue_pages: int
 
 
-class PackedPage(NamedTuple):
-    """A page on its way: decoding its JSON again is cheaper than pickling what came of it."""
-
-    number: int
-    json: bytes
-    wrapper: str | None
-    as_of: datetime
-    url: str
-
-    @classmethod
-    def of(cls, listing: Listing, page: Page) -> PackedPage:
-        """Pack a page of the listing of a number."""
-        return cls(listing.key, page.json, page.wrapper, page.as_of, page.url)
-
-
-class Report(NamedTuple):
-    """What the child has to say: an event, the requests made since, and where its queue stands.
-
-    `submitted` is the number of listings it had received when `waiting` requests were queued.
-    """
-
-    event: PackedPage | ListingDone | ListingFailed | None
-    records: list[RequestRecord]
-    waiting: int
-    submitted: int
-
-
 class FetchProcess:
     """A `Fetcher` elsewhere. It starts at once; a context manager, ended on leaving."""
 
-    def __init__(self, task: Task, observer: Callable[[RequestRecord], None]) -> None:
-        """Start the process. `observer` is called for every request, from `next_event`."""
+    def __init__(
+        self, task: Task, mappers: Mapping[str, Mapper], observer: Callable[[RequestRecord], None]
+    ) -> None:
+        """Start the processes. `observer` is called for every request, from `next_event`."""
         self._observer = observer
         self._listings: dict[int, Listing] = {}
         self._submitted = self._known = self._waiting = 0
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # As a script its classes would be named after __main__, and nobody could unpickle them.
-            program = f"from canvas.fetch_process import main; main({theirs.fileno()})"
-            # Ctrl-C and SIGTERM are for the sync, which then ends this process.
-            self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
-                [sys.executable, "-c", program],
-                cwd=Path(__file__).resolve().parent.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        self._connection = Connection(ours.detach())
+        (ours, fetchers), (fetched, to_map), (mapped, results) = (socket.socketpair() for _ in range(3))
+        with fetchers, fetched, to_map, mapped:
+            self._processes = [_start(fetch_pages, fetchers, fetched), _start(map_pages, to_map, mapped)]
+        self._orders, self._results = Connection(ours.detach()), Connection(results.detach())
         self._ready = select.poll()  # Connection.poll() would make one for every call
-        self._ready.register(self._connection, select.POLLIN)
-        self._connection.send(task)
+        self._ready.register(self._results, select.POLLIN)
+        self._orders.send(task)
+        self._results.send(mappers)
 
     def __enter__(self) -> Self:
         return self
@@ -111,9 +79,9 @@ class FetchProcess:
         self.stop()
 
     @property
-    def pid(self) -> int:
-        """Its process id, for who wants to know what it takes."""
-        return self._process.pid
+    def pids(self) -> list[int]:
+        """The process ids, for who wants to know what it takes."""
+        return [process.pid for process in self._processes]
 
     @property
     def outstanding(self) -> int:
@@ -130,7 +98,7 @@ class FetchProcess:
         self._submitted += 1
         self._listings[self._submitted] = listing
         try:
-            self._connection.send(replace(listing, key=self._submitted))
+            self._orders.send(replace(listing, key=self._submitted))
         except OSError:
             raise self._gone() from None
 
@@ -142,7 +110,7 @@ class FetchProcess:
         try:
             if not self._ready.poll(timeout * 1000):
                 return None
-            report: Report = self._connection.recv()
+            report: Report = self._results.recv()
         except (EOFError, OSError):
             raise self._gone() from None
         self._waiting, self._known = report.waiting, report.submitted
@@ -151,42 +119,63 @@ class FetchProcess:
         return self._restored(report.event) if report.event else None
 
     def stop(self) -> None:
-        """End the process, and drop what was not delivered."""
+        """End the processes, and drop what was not delivered."""
         self._listings.clear()
-        self._connection.close()
-        try:
-            self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._orders.close()
+        self._results.close()
+        for process in self._processes:
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
-    def _restored(self, event: PackedPage | ListingDone | ListingFailed) -> Event:
+    def _restored(self, event: PackedPage | MappedPage | ListingDone | ListingFailed) -> Event:
+        if isinstance(event, MappedPage):
+            page = Page([], event.as_of, None, (), event.url)
+            return PageFetched(self._listings[event.number], page, Mapped(event.rows, event.rejected))
         if isinstance(event, PackedPage):
             page = Page.read_again(event.json, event.wrapper, event.as_of, event.url)
             return PageFetched(self._listings[event.number], page)
         return replace(event, listing=self._listings.pop(event.listing.key))
 
     def _gone(self) -> Unavailable:
-        status = self._process.poll()
-        return Unavailable(f"The process that reads from Canvas ended (status {status}): sync again.")
+        ends = ", ".join(str(process.poll()) for process in self._processes)
+        return Unavailable(f"The processes that read from Canvas ended (status {ends}): sync again.")
 
 
-def main(descriptor: int) -> None:
-    """Read what the other end of the pipe asks for, until it closes."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    connection = Connection(descriptor)
-    task: Task = connection.recv()
+def _start(work: Callable[[int, int], None], *pipes: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a function in a Python of its own, with its ends of pipes."""
+    numbers = [pipe.fileno() for pipe in pipes]
+    # As a script this module's classes would be named after __main__, and nobody could unpickle them.
+    program = f"from {work.__module__} import {work.__name__}; {work.__name__}(*{numbers})"
+    # Ctrl-C and SIGTERM are for the sync, which then ends this process.
+    return subprocess.Popen(  # noqa: S603 - this very interpreter
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).resolve().parent.parent,
+        env=os.environ | {"MALLOC_ARENA_MAX": "2"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=numbers,
+        start_new_session=True,
+    )
+
+
+def fetch_pages(orders_from: int, events_to: int) -> None:
+    """Read what is ordered, until nobody orders or takes it any more."""
+    ignore_signals()
+    orders, events = Connection(orders_from), Connection(events_to)
+    task: Task = orders.recv()
     records: deque[RequestRecord] = deque()
     client = CanvasClient(**task.client, throttle=Throttle(task.concurrency), observer=records.append)
     with Fetcher(client, task.workers, task.queue_pages, PackedPage.of) as fetcher:
-        receiver = _Receiver(connection, fetcher)
+        receiver = _Receiver(orders, fetcher)
         receiver.start()
         while True:
             event: Any = fetcher.next_event(REPORT_SECONDS)
             made = [records.popleft() for _ in range(len(records))]
             if event or made:
-                _send(connection, Report(_portable(event), made, fetcher.waiting, receiver.submitted))
+                send(events, Report(_portable(event), made, fetcher.waiting, receiver.submitted))
 
 
 class _Receiver(threading.Thread):
@@ -205,13 +194,6 @@ class _Receiver(threading.Thread):
                 self.submitted += 1
         except (EOFError, OSError):
             os._exit(0)
-
-
-def _send(connection: Connection, report: Report) -> None:
-    try:
-        connection.send(report)
-    except OSError:
-        os._exit(0)
 
 
 def _portable(event: Any) -> Any:

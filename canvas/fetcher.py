@@ -12,13 +12,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from canvas.client import Answer, Page
 from canvas.errors import BrokenListing, Interrupted
+from canvas.mapping import Mapped
+from canvas.pages import Answer, Page
 from canvas.pagination import Walk
 
 JOIN_SECONDS = 2.0
@@ -44,7 +45,8 @@ class Reader(Protocol):
 class Listing:
     """What to read: a listing, or with `single` one object, which is delivered as a page of one row.
 
-    `key` is the consumer's own mark.
+    `key` is the consumer's own mark. `ahead` (resource, context) lets pages be mapped on their way, where
+    nobody needs their records; a fetcher in threads leaves that to the consumer.
     """
 
     key: Any
@@ -52,14 +54,16 @@ class Listing:
     params: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
     wrapper: str | None = None
     single: bool = False
+    ahead: tuple[str, Mapping[str, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PageFetched:
-    """A page is here; pages of one listing come in any order."""
+    """A page is here, or what it was mapped to; pages of one listing come in any order."""
 
     listing: Listing
     page: Page
+    mapped: Mapped | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import orjson
 from xxhash import xxh3_64_intdigest
 
 from canvas.errors import RejectedRecord
-from easel.ids import SHARD_SIZE, Folder, InvalidId
+from easel.ids import SHARD_SIZE, Folder, InvalidId, UnknownShard
 
 SHORT_TEXT_CHARS = 600
 """Text in an index is limited: PostgreSQL refuses index entries over about 2,700 bytes."""
@@ -122,6 +122,10 @@ def _published(value: Any) -> str | None:
     return _PUBLISHED[value] if isinstance(value, bool) else _text(value)
 
 
+def _as_is(value: Any) -> Any:
+    return value
+
+
 def _storable(text: str) -> bool:
     """Say whether databases take a text; a NUL or a lone surrogate would cost its whole batch."""
     try:
@@ -194,8 +198,8 @@ TIMESTAMP = Kind("timestamp", _timestamp, bulk=_timestamps)
 JSON = Kind("json", _json)
 PUBLISHED = Kind("published", _published)
 # Read by the mapper, which knows the instance.
-ID = Kind("id", lambda value: value)
-IDS = Kind("ids", lambda value: value)
+ID = Kind("id", _as_is)
+IDS = Kind("ids", _as_is)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +280,8 @@ class Mapper:
         try:
             if records:
                 mapped.rows.extend(self._rows(records, as_of, context))
+        except UnknownShard:
+            raise
         except (RejectedRecord, InvalidId) as error:
             if len(records) == 1:
                 mapped.rejected.append(self._rejection(records[0], str(error)))
@@ -288,6 +294,8 @@ class Mapper:
         spelled = record.get("id") if isinstance(record, dict) else None
         try:
             return self._folder.fold_own(spelled), str(spelled), reason
+        except UnknownShard:
+            raise
         except InvalidId:
             return None, str(spelled)[:40], reason
 
@@ -343,9 +351,11 @@ class Mapper:
         if converted is not None:
             return converted
         try:
-            if kind is ID:
+            if kind == ID:
                 return self._references(values)
-            return list(map(self._id_list if kind is IDS else kind.convert, values))
+            return list(map(self._id_list if kind == IDS else kind.convert, values))
+        except UnknownShard:
+            raise
         except (RejectedRecord, InvalidId) as error:
             raise RejectedRecord(f"{column.name}: {error}") from None
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from canvas.client import PER_PAGE, Page
+from canvas.client import PER_PAGE
 from canvas.errors import BrokenListing, CanvasError, InvalidAssignmentIds, NotFound, NotPermitted
 from canvas.fetcher import Fetching, Listing
+from canvas.mapping import Mapped
 from canvas.natural_keys import NaturalKeys
+from canvas.pages import Page
 from canvas.progress import Progress
 from canvas.resources import RESOURCES, Level, Params, Resource, RestListing
 from easel.ids import Folder
@@ -72,6 +74,7 @@ class Host(Protocol):
 
     fetcher: Fetching
     folder: Folder
+    maps_ahead: bool
     progress: Progress
     models: frozenset[str]
     account_pages: Sequence[Page]
@@ -87,15 +90,23 @@ class Host(Protocol):
     def key_of(self, record: Mapping[str, Any]) -> int | None:
         """Return the key of a record, or None when it has no usable id."""
 
-    def take(self, scope: ScopeWalk, records: list[Any], as_of: datetime) -> set[int]:
-        """Take records in; return the keys of those that could be stored."""
+    def take(
+        self, scope: ScopeWalk, records: list[Any], as_of: datetime, mapped: Mapped | None = None
+    ) -> set[int]:
+        """Take records in, mapped already or not; return the keys of those that could be stored."""
 
     def missing(self, scope: ScopeWalk) -> list[tuple[int, str]]:
         """Return (key, detail path) of live rows that a complete listing of their scope did not show."""
 
 
 class Step:
-    """A unit of work: listings run side by side, all of them done before it ends."""
+    """A unit of work: listings run side by side, all of them done before it ends.
+
+    `reads` are the resources whose records it looks at itself, beside those with others inside; pages of
+    all the rest are mapped on their way.
+    """
+
+    reads: frozenset[str] = frozenset()
 
     def __init__(self, key: str, title: str) -> None:
         self.key = key
@@ -132,18 +143,21 @@ class Step:
     def submit(self, engine: Host, fetch: Fetch, **request: Any) -> None:
         """Ask for anything; the answer comes back through `page`, then `done` or `failed`."""
         self.outstanding += 1
-        engine.fetcher.submit(Listing(key=fetch, **request))
+        resource = fetch.scope.resource
+        looks = resource.name in self.reads or resource.nested
+        ahead = (resource.name, fetch.scope.context) if engine.maps_ahead and not looks else None
+        engine.fetcher.submit(Listing(key=fetch, ahead=ahead, **request))
 
-    def page(self, engine: Host, fetch: Fetch, page: Page) -> None:
+    def page(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None = None) -> None:
         """Take one page in."""
         if fetch.confirms is not None:
-            self._confirm(engine, fetch, page)
+            self._confirm(engine, fetch, page, mapped)
         else:
-            self.take(engine, fetch, page)
+            self.take(engine, fetch, page, mapped)
 
-    def take(self, engine: Host, fetch: Fetch, page: Page) -> None:
+    def take(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
         """Hand a page's records to the engine; steps with nested records override it."""
-        engine.take(fetch.scope, page.rows, page.as_of)
+        engine.take(fetch.scope, page.rows, page.as_of, mapped)
 
     def done(self, engine: Host, fetch: Fetch) -> None:
         """One listing was read to its end."""
@@ -177,10 +191,10 @@ class Step:
         if postponed := len(missing) - MAX_CONFIRMATIONS:
             scope.unconfirmed += max(postponed, 0)
 
-    def _confirm(self, engine: Host, fetch: Fetch, page: Page) -> None:
+    def _confirm(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
         """A missing row answered after all: keep what it says now, unless another row answered for it."""
         unidentified = fetch.scope.unidentified
-        engine.take(fetch.scope, page.rows, page.as_of)
+        engine.take(fetch.scope, page.rows, page.as_of, mapped)
         if fetch.scope.unidentified > unidentified:
             fetch.scope.unconfirmed += 1
         elif fetch.confirms is not None and fetch.confirms not in fetch.scope.seen:
@@ -219,6 +233,8 @@ class CoursePlan:
 
 class CoursesStep(Step):
     """The course listing, one person's, or courses named one by one; its end plans the course steps."""
+
+    reads = frozenset({"courses"})
 
     def __init__(
         self,
@@ -260,9 +276,9 @@ class CoursesStep(Step):
             whose = "this person's login or id" if self._user else "whose it is"
             self.notes.append(f"this token sees no course here: check {whose} and the term scope")
 
-    def take(self, engine: Host, fetch: Fetch, page: Page) -> None:
+    def take(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
         """Store the courses, and remember those whose contents are wanted."""
-        stored = engine.take(fetch.scope, page.rows, page.as_of)
+        stored = engine.take(fetch.scope, page.rows, page.as_of, mapped)
         for key, record in _by_key(engine, page.rows, stored):
             if record.get("workflow_state") == "deleted":
                 self.deleted.add(key)
@@ -312,9 +328,9 @@ class CourseStep(Step):
             self.scopes[name] = engine.scope(name, self.plan.key)
         return self.scopes[name]
 
-    def take(self, engine: Host, fetch: Fetch, page: Page) -> None:
+    def take(self, engine: Host, fetch: Fetch, page: Page, mapped: Mapped | None) -> None:
         """Store the page, and what stands inside its records."""
-        stored = engine.take(fetch.scope, page.rows, page.as_of)
+        stored = engine.take(fetch.scope, page.rows, page.as_of, mapped)
         for resource in fetch.scope.resource.nested:
             if resource.name in engine.models or resource.name == "assignments":
                 self._take_nested(engine, resource, page, stored)

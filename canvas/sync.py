@@ -13,14 +13,15 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from canvas.client import CanvasClient, Page, RequestRecord
+from canvas.client import CanvasClient
 from canvas.connect import REFUSED
-from canvas.engine import Engine, account_steps
+from canvas.engine import Engine, account_steps, mappers_of
 from canvas.errors import CanvasError, TokenRejected
 from canvas.fetch_process import FetchProcess, Task
 from canvas.fetcher import Fetcher
 from canvas.interrupts import held_back
 from canvas.models import Connection, Course
+from canvas.pages import Page, RequestRecord
 from canvas.progress import Progress
 from canvas.resources import RESOURCES
 from canvas.steps import CoursePlan, CoursesStep, Step
@@ -236,7 +237,8 @@ class _Sync:
         if not settings.CANVAS_FETCH_PROCESS:
             return Fetcher(client, workers, QUEUE_PAGES)
         task = Task(client_arguments(self._connection), concurrency, workers, QUEUE_PAGES)
-        return FetchProcess(task, self._observe)
+        instance = self._connection.instance
+        return FetchProcess(task, mappers_of(instance.folder().reader(), instance.pk), self._observe)
 
     def _steps(self, pages: Sequence[Page]) -> tuple[list[Step], list[CoursePlan] | None]:
         """Return the steps to do, and the courses where an earlier run has planned them already."""

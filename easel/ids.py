@@ -54,6 +54,10 @@ def split_id(value: Any) -> tuple[int | None, int]:
     return (upper or None) if shard is None else shard, local
 
 
+class UnknownShard(InvalidId):
+    """An id of a shard that has no number of ours yet, and nobody to allot one."""
+
+
 class Folder:
     """Folds the ids of one Canvas site into keys.
 
@@ -76,6 +80,13 @@ class Folder:
             self._numbers[canvas_shard] = home
         self._allot = allot
 
+    def reader(self) -> Folder:
+        """Return a folder that knows what this one knows now, and allots nothing: for other processes.
+
+        It raises UnknownShard where this one would allot a number.
+        """
+        return Folder(self.base // SHARD_SIZE, known=self._numbers)
+
     def fold(self, value: Any) -> int:
         """Return the key for one id in any spelling; InvalidId when it has none."""
         shard, local = split_id(value)
@@ -85,7 +96,7 @@ class Folder:
             return self.base + local
         if shard not in self._numbers:
             if self._allot is None:
-                raise InvalidId("id of an unknown shard")
+                raise UnknownShard("id of an unknown shard")
             self._numbers[shard] = self._allot(shard)
         return self._numbers[shard] * SHARD_SIZE + local
 

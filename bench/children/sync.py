@@ -13,7 +13,7 @@ def main() -> None:
     # After Django is set up, as models must be.
     from canvas.fetch_process import FetchProcess  # noqa: PLC0415
     from canvas.models import Connection  # noqa: PLC0415
-    from canvas.sync import SyncOptions, sync  # noqa: PLC0415
+    from canvas.sync import ALL_MODELS, SyncOptions, sync  # noqa: PLC0415
 
     connection = Connection.objects.get()
     asked: dict[str, Any] = {"courses": tuple(options.get("courses", ())), "mode": options["mode"]}
@@ -21,12 +21,12 @@ def main() -> None:
     stop = FetchProcess.stop
 
     def stop_and_tell(process: FetchProcess) -> None:
-        peaks.append(peak_memory_mb(process.pid))
+        peaks.extend(map(peak_memory_mb, process.pids))
         stop(process)
 
     FetchProcess.stop = stop_and_tell  # type: ignore[method-assign]
     with spending() as spent:
-        run = sync(connection, SyncOptions(models=frozenset(options["models"]), **asked))
+        run = sync(connection, SyncOptions(models=frozenset(options.get("models", ALL_MODELS)), **asked))
     answer(
         {
             "wall": run.total_duration_seconds,

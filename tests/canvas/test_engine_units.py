@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canvas.client import PER_PAGE, CanvasClient, Page
+from canvas.client import PER_PAGE, CanvasClient
 from canvas.engine import _administered, account_steps
 from canvas.errors import InvalidAssignmentIds, NotPermitted
 from canvas.fetcher import Listing
+from canvas.pages import Page
 from canvas.pagination import may_have_lost_next
 from canvas.progress import Progress
 from canvas.resources import RESOURCES
@@ -113,6 +114,7 @@ class FakeEngine:
         self.folder = Folder(1, known={shard: 2} if shard else {})
         self.progress = Progress()
         self.models = ALL_MODELS
+        self.maps_ahead = False
 
     def scope(self, name: str, course_key: int = 0) -> ScopeWalk:
         return ScopeWalk(RESOURCES[name], course_key)

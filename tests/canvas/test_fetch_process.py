@@ -6,19 +6,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from canvas.client import RequestRecord
 from canvas.errors import NotFound, Unavailable
 from canvas.fetch_process import FetchProcess, Task
 from canvas.fetcher import Event, Listing, ListingDone, ListingFailed, PageFetched
+from canvas.mapping import ID, TEXT, Column, Mapper
 from canvas.models import Connection
+from canvas.pages import RequestRecord
 from canvas.sync import sync
+from easel.ids import Folder
 from syncmetrics.models import SyncRun
 from tests.canvas.conftest import EventfulSandbox
 from tests.canvas.scripted import DATE, Reply, scripted_canvas
@@ -26,6 +28,7 @@ from tests.canvas.scripted import DATE, Reply, scripted_canvas
 COMPLETED = SyncRun.Status.COMPLETED
 TOKEN = "7~SecretOfTheReader"
 PATIENCE_SECONDS = 10.0
+SHOWN = ("cmdline", "environ")
 AS_OF = datetime.strptime(DATE, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
 
 
@@ -35,10 +38,12 @@ def elsewhere(settings: Any, connection: Connection) -> None:
     settings.CANVAS_FETCH_PROCESS = True
 
 
-def started(url: str, records: list[RequestRecord] | None = None, **client: Any) -> FetchProcess:
-    arguments = {"base_url": url, "token": TOKEN, "max_tries": 1, **client}
+def started(
+    url: str, records: list[RequestRecord] | None = None, mappers: Mapping[str, Mapper] | None = None
+) -> FetchProcess:
+    arguments = {"base_url": url, "token": TOKEN, "max_tries": 1}
     observer = (lambda record: None) if records is None else records.append
-    return FetchProcess(Task(arguments, concurrency=5, workers=5, queue_pages=10), observer)
+    return FetchProcess(Task(arguments, concurrency=5, workers=5, queue_pages=10), mappers or {}, observer)
 
 
 def drain(fetching: FetchProcess) -> list[Event]:
@@ -127,8 +132,8 @@ def test_token_is_in_no_command_line_and_no_environment_of_it() -> None:
         with started(canvas.url) as fetching:
             fetching.submit(Listing("rows", "rows"))
             drain(fetching)
-            process = Path(f"/proc/{fetching.pid}")
-            shown = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            folders = [Path(f"/proc/{pid}") for pid in fetching.pids]
+            shown = b"".join((folder / name).read_bytes() for folder in folders for name in SHOWN)
     assert TOKEN.encode() not in shown
 
 
@@ -140,7 +145,7 @@ def test_it_ends_soon_with_requests_under_way() -> None:
             wait_until(lambda: bool(canvas.seen))
             began = time.monotonic()
         assert time.monotonic() - began < 2
-        assert is_gone(fetching.pid)
+        assert all(map(is_gone, fetching.pids))
 
 
 def test_signals_of_a_terminal_and_of_a_service_manager_are_left_to_the_sync() -> None:
@@ -149,20 +154,50 @@ def test_signals_of_a_terminal_and_of_a_service_manager_are_left_to_the_sync() -
         with started(canvas.url) as fetching:
             fetching.submit(Listing("before", "rows"))
             drain(fetching)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                os.kill(fetching.pid, number)
+            for pid in fetching.pids:
+                os.kill(pid, signal.SIGINT)
+                os.kill(pid, signal.SIGTERM)
             fetching.submit(Listing("after", "rows"))
             assert isinstance(drain(fetching)[-1], ListingDone)
-            assert os.getpgid(fetching.pid) != os.getpgid(0)
+            assert os.getpgid(fetching.pids[0]) != os.getpgid(0)
 
 
-def test_its_death_is_said_by_whatever_is_done_next() -> None:
+@pytest.mark.parametrize("number", [0, 1])
+def test_death_of_either_process_is_said_and_ends_the_other(number: int) -> None:
+    with scripted_canvas() as canvas:
+        with started(canvas.url) as fetching:
+            os.kill(fetching.pids[number], signal.SIGKILL)
+            with pytest.raises(Unavailable, match=r"The processes that read from Canvas ended.*: sync again"):
+                fetching.next_event(PATIENCE_SECONDS)
+        assert all(map(is_gone, fetching.pids))
+
+
+def test_order_that_nobody_takes_is_said() -> None:
     with scripted_canvas() as canvas, started(canvas.url) as fetching:
-        os.kill(fetching.pid, signal.SIGKILL)
-        with pytest.raises(Unavailable, match="The process that reads from Canvas ended"):
-            fetching.next_event(PATIENCE_SECONDS)
+        os.kill(fetching.pids[0], signal.SIGKILL)
+        wait_until(lambda: is_gone(fetching.pids[0]))
         with pytest.raises(Unavailable, match="sync again"):
             fetching.submit(Listing("rows", "rows"))
+
+
+def test_pages_are_mapped_on_their_way_unless_an_id_wants_a_number_from_the_database() -> None:
+    columns = (Column("workflow_state", "state", TEXT), Column("user_id", "user_id", ID))
+    folder = Folder(1, known={7: 2}).reader()
+    mappers = {"things": Mapper(columns, folder, 5, source="rest")}
+    known, unknown = {"id": 1, "state": "on", "user_id": "7~3"}, {"id": 2, "state": "on", "user_id": "8~3"}
+    with scripted_canvas() as canvas:
+        canvas.on("known?per_page=100", Reply([known, "no record"]))
+        canvas.on("unknown?per_page=100", Reply([unknown]))
+        with started(canvas.url, mappers=mappers) as fetching:
+            for path in ("known", "unknown"):
+                fetching.submit(Listing(path, path, ahead=("things", {})))
+            events = drain(fetching)
+    pages = {event.listing.key: event for event in events if isinstance(event, PageFetched)}
+    here = mappers["things"].map([known, "no record"], AS_OF)
+    assert (pages["known"].mapped, pages["known"].page.rows) == (here, [])
+    assert here.rows[0][3] == 2 * 10**13 + 3
+    assert len(here.rejected) == 1
+    assert (pages["unknown"].mapped, pages["unknown"].page.rows) == (None, [unknown])
 
 
 # --- syncs that read in it ---------------------------------------------------------------------------
@@ -201,12 +236,12 @@ def test_death_of_the_reader_fails_the_run_and_the_next_goes_on(
 
     def noting(self: FetchProcess, *arguments: Any) -> None:
         begin(self, *arguments)
-        pids.append(self.pid)
+        pids.append(self.pids[0])
 
     monkeypatch.setattr(FetchProcess, "__init__", noting)
     canvas.before("/submissions", lambda: os.kill(pids[0], signal.SIGKILL))
     run = sync(connection)
     assert (run.sync_status, run.error_class) == (SyncRun.Status.FAILED, "Unavailable")
-    assert "The process that reads from Canvas ended" in (run.error_message or "")
+    assert "The processes that read from Canvas ended" in (run.error_message or "")
     again = sync(connection, resume=run)
     assert (again.sync_status, wrong(connection)) == (COMPLETED, [])

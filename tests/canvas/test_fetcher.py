@@ -7,9 +7,10 @@ from collections import defaultdict
 
 import pytest
 
-from canvas.client import Answer, CanvasClient, Page
+from canvas.client import CanvasClient
 from canvas.errors import BrokenListing, Interrupted, NotFound, Unavailable
 from canvas.fetcher import Fetcher, Listing, ListingDone, ListingFailed, PageFetched
+from canvas.pages import Answer, Page
 from canvas.throttle import Throttle
 from tests.canvas.scripted import Reply, scripted_canvas
 
