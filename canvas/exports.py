@@ -20,10 +20,10 @@ from canvas.access import allowed_instances
 from canvas.export_files import write
 from canvas.models import Export
 
-AT_ONCE_ROWS: int = getattr(settings, "EXPORT_AT_ONCE_ROWS", 10_000)
+AT_ONCE_ROWS: int = settings.EXPORT_AT_ONCE_ROWS
 """More than these are written in the background."""
 
-KEPT_DAYS: int = getattr(settings, "EXPORT_DAYS", 7)
+KEPT_DAYS: int = settings.EXPORT_DAYS
 CHUNK_ROWS = 2_000
 
 

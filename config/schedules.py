@@ -49,6 +49,12 @@ UPKEEP = (
         timedelta(seconds=30),
         "Queues what a worker left unfinished when it died.",
     ),
+    Schedule(
+        "Delete old exports",
+        "canvas.delete_expired_exports",
+        timedelta(hours=24),
+        "Deletes exported files whose time is over.",
+    ),
 )
 
 

@@ -215,3 +215,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until a schedule changed in the console counts
 CELERY_BEAT_SYNC_EVERY = 1  # what was sent is written down at once, so that a killed beat sends it once
+
+# --- Exports ---------------------------------------------------------------------------------------
+
+# More rows than this are exported by a worker, into a file that is kept for some days.
+EXPORT_AT_ONCE_ROWS = env.int("EXPORT_AT_ONCE_ROWS", default=10_000)
+EXPORT_DAYS = env.int("EXPORT_DAYS", default=7)

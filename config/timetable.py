@@ -16,6 +16,7 @@ WHAT: Mapping[str, str] = {
     SYNC: "Sync",
     "canvas.resume_lost_runs": "Resume lost syncs",
     "syncmetrics.close_lost_runs": "Find lost runs",
+    "canvas.delete_expired_exports": "Delete old exports",
     "celery.backend_cleanup": "Clear old results",
 }
 MODES: Mapping[str | None, str] = {

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group as Role
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from canvas.models import (
     Account,
@@ -19,10 +23,12 @@ from canvas.models import (
     Connection,
     Course,
     Enrollment,
+    Export,
     Group,
     GroupCategory,
     GroupMembership,
     Instance,
+    InstanceLimit,
     Module,
     ModuleItem,
     Scope,
@@ -129,12 +135,55 @@ def membership_twice_of_one_user() -> Refused:
     return lambda: GroupMembershipFactory(instance=site, group_id=1, user_id=2)
 
 
+def person(name: str = "ada") -> Any:
+    return get_user_model().objects.create_user(name)
+
+
+def limit_of_nobody() -> Refused:
+    site = InstanceFactory()
+    return lambda: InstanceLimit.objects.create(instance=site)
+
+
+def limit_of_a_person_and_a_group() -> Refused:
+    site, ada, group = InstanceFactory(), person(), Role.objects.create(name="some")
+    return lambda: InstanceLimit.objects.create(instance=site, user=ada, group=group)
+
+
+def limit_twice_of_a_person() -> Refused:
+    site, ada = InstanceFactory(), person()
+    InstanceLimit.objects.create(instance=site, user=ada)
+    InstanceLimit.objects.create(instance=InstanceFactory(), user=ada)
+    InstanceLimit.objects.create(instance=site, user=person("bob"))
+    return lambda: InstanceLimit.objects.create(instance=site, user=ada)
+
+
+def limit_twice_of_a_group() -> Refused:
+    site, group = InstanceFactory(), Role.objects.create(name="some")
+    InstanceLimit.objects.create(instance=site, group=group)
+    InstanceLimit.objects.create(instance=InstanceFactory(), group=group)
+    return lambda: InstanceLimit.objects.create(instance=site, group=group)
+
+
+def export_at_work_with_an_end() -> Refused:
+    Export.objects.create(table="canvas.course", format="csv")
+    return lambda: Export.objects.create(table="canvas.course", format="csv", ended_at=timezone.now())
+
+
+def export_completed_without_an_end() -> Refused:
+    Export.objects.create(table="canvas.course", format="csv", state="failed", ended_at=timezone.now())
+    return lambda: Export.objects.create(table="canvas.course", format="csv", state="completed")
+
+
 BREAKS = {
     "shard_number_below_900": [shard_number_too_high, shard_number_too_low],
     "shard_once_per_instance": [shard_twice_on_one_instance],
     "shard_one_home_per_instance": [second_home_of_an_instance],
     "scope_once_per_connection": [scope_twice_of_one_connection],
     "group_membership_once_per_user": [membership_twice_of_one_user],
+    "limit_of_a_person_or_a_group": [limit_of_nobody, limit_of_a_person_and_a_group],
+    "limit_once_per_person": [limit_twice_of_a_person],
+    "limit_once_per_group": [limit_twice_of_a_group],
+    "export_end_when_ended": [export_at_work_with_an_end, export_completed_without_an_end],
     "unique fields": [
         shard_number_used_again,
         two_instances_of_one_name,
