@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from canvas import tasks
@@ -328,7 +328,12 @@ def test_sync_whose_process_is_killed_goes_on_at_once_in_the_same_worker(
     shared: Connection, canvas: EventfulSandbox, background: Background, wrong: Wrong
 ) -> None:
     run = enqueue_sync(shared, trigger=Trigger.CONSOLE)
-    canvas.before("103/students/submissions", lambda: os.kill(SyncRun.objects.get().pid, signal.SIGKILL))
+
+    def kill_its_process() -> None:
+        os.kill(SyncRun.objects.get().pid, signal.SIGKILL)
+        connection.close()  # of the sandbox's thread, which nobody else would
+
+    canvas.before("103/students/submissions", kill_its_process)
     background.start("worker")
     wait_for(lambda: SyncRun.objects.filter(sync_status=Status.COMPLETED).exists(), "the sync to be finished")
     run.refresh_from_db()
