@@ -1,4 +1,4 @@
-"""The sync engine: pages are read elsewhere, one thread maps, compares, writes and keeps the books.
+"""The sync engine: pages come read and mapped, one thread compares, writes and keeps the books.
 
 Only this thread touches the database. Everything a flush writes (rows, tombstones, scopes, steps, counts,
 heartbeat) is one transaction: after a kill at any line the database holds whole flushes, and a step that

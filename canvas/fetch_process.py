@@ -49,7 +49,7 @@ class Task:
 
 
 class FetchProcess:
-    """A `Fetcher` elsewhere. It starts at once; a context manager, ended on leaving."""
+    """A `Fetcher` elsewhere, with mapping. It starts at once; a context manager, ended on leaving."""
 
     def __init__(
         self, task: Task, mappers: Mapping[str, Mapper], observer: Callable[[RequestRecord], None]
@@ -140,7 +140,8 @@ class FetchProcess:
         return replace(event, listing=self._listings.pop(event.listing.key))
 
     def _gone(self) -> Unavailable:
-        ends = ", ".join(str(process.poll()) for process in self._processes)
+        self.stop()  # one of them may have outlived the other
+        ends = " and ".join(str(process.returncode) for process in self._processes)
         return Unavailable(f"The processes that read from Canvas ended (status {ends}): sync again.")
 
 

@@ -36,8 +36,8 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from canvas.access import allowed_instances, limit
-from canvas.admin.actions import MAY_SYNC, start_sync
+from canvas.access import MAY_SYNC, allowed_instances, limit
+from canvas.admin.actions import start_sync
 from canvas.admin.exports import ExportPages
 from canvas.admin.imports import ImportPages
 from canvas.admin.limited import LimitedAdmin

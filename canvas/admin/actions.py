@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from canvas.access import MAY_CONNECT, MAY_SYNC
 from canvas.admin.forms import SyncForm, TokenForm
 from canvas.connect import ConnectError, Probe, check_connection, connect, findings
 from canvas.errors import CanvasError
@@ -21,9 +22,6 @@ from syncmetrics.actions import Action, Outcome
 from syncmetrics.admin import run_link
 from syncmetrics.models import SyncRun
 from syncmetrics.runs import RunActive, request_cancel, resumable
-
-MAY_SYNC = "canvas.sync_instance"
-MAY_CONNECT = "canvas.connect_canvas"
 
 
 def check_token(request: HttpRequest, connection: Connection, asked: dict[str, Any]) -> Outcome:

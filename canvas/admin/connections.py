@@ -17,8 +17,8 @@ from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 
-from canvas.access import allowed_instances
-from canvas.admin.actions import CONNECTION_ACTIONS, MAY_CONNECT, store_token
+from canvas.access import MAY_CONNECT, allowed_instances
+from canvas.admin.actions import CONNECTION_ACTIONS, store_token
 from canvas.admin.exports import ExportPages
 from canvas.admin.forms import ConnectForm
 from canvas.admin.imports import ImportPages, InstanceSettings
