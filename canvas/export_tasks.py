@@ -1,4 +1,4 @@
-"""Large exports as background work, and the end of their files. Loaded with the console's pages."""
+"""Large exports as background work, and the end of their files."""
 
 from __future__ import annotations
 

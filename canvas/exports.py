@@ -125,6 +125,7 @@ def _rows_of(export: Export, model: type[Model]) -> QuerySet[Any]:
     request = HttpRequest()
     request.method = "GET"
     request.GET = QueryDict(export.query)
+    admin.autodiscover()  # a worker has not loaded the console's pages yet
     owner = get_user_model()._default_manager.filter(pk=export.owner_id or 0, is_active=True).first()
     source: Source = admin.site.get_model_admin(model)  # type: ignore[assignment]
     if owner is None:

@@ -1,4 +1,7 @@
-"""System checks: settings that contradict each other, endanger data or make Canvas slower."""
+"""System checks: settings that contradict each other, endanger data or make Canvas slower.
+
+Tagged `easel`, so that the commands that sync make these and not Django's own, which load the console.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ AT_LEAST = (
 )
 
 
-@register()
+@register("easel")
 def check_minimums(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """Refuse numbers that no sync can work with."""
     return [
@@ -63,7 +66,7 @@ def check_minimums(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register("easel")
 def check_token_keys(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """Refuse keys that encrypt nothing; they are counted, never shown."""
     return [
@@ -86,7 +89,7 @@ def _is_fernet_key(key: str) -> bool:
     return True
 
 
-@register()
+@register("easel")
 def check_debug(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """Refuse DEBUG on a site that is served to others."""
     if not (settings.DEBUG and settings.HTTPS):
@@ -101,7 +104,7 @@ def check_debug(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register("easel")
 def check_hsts(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """Warn of a promise that is never sent."""
     if settings.HTTPS or not settings.SECURE_HSTS_SECONDS:
@@ -115,7 +118,7 @@ def check_hsts(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register("easel")
 def check_concurrency(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """Warn of more requests in flight than Canvas admits."""
     if settings.CANVAS_CONCURRENCY <= CANVAS_ADMITS:

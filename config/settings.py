@@ -32,7 +32,7 @@ INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # config.urls loads the pages: a sync needs none
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

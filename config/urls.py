@@ -8,6 +8,8 @@ from django.views.generic import RedirectView
 
 from config.health import healthz
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),

@@ -16,6 +16,7 @@ import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
+from django.contrib import admin
 
 from tests.installation import CHILD_VARIABLES, DATABASE, ROOT
 from tests.servers import NEEDS_CHROMIUM, find_chromium
@@ -41,6 +42,11 @@ hypothesis.settings.load_profile("easel")
 
 if settings.SETTINGS_MODULE != "tests.settings":
     pytest.exit("Run pytest without --ds: tests.settings keeps the tests off your own data.", returncode=2)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Load the console's pages, as `config.urls` does, before a test imports some of them out of order."""
+    admin.autodiscover()
 
 
 def _touches_database(item: pytest.Item) -> bool:

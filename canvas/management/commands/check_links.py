@@ -19,6 +19,7 @@ class Command(BaseCommand):
         " some of the missing Canvas ids. Rows may arrive before their parents, and a token may not see"
         " them, so this is news and no failure: the exit status is 0."
     )
+    requires_system_checks = ("easel",)  # the rest of them load the console
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""

@@ -27,6 +27,7 @@ class Command(BaseCommand):
         "Connects a Canvas site: checks the token, says what it may read and when it expires, and stores"
         " it encrypted. The same --name again replaces the token."
     )
+    requires_system_checks = ("easel",)  # the rest of them load the console
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""

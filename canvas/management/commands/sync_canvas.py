@@ -32,6 +32,7 @@ class Command(BaseCommand):
         "Syncs a Canvas connection into the database. Full until one full sync has completed,"
         " incremental afterwards. A run that was killed is taken up where it stopped."
     )
+    requires_system_checks = ("easel",)  # the rest of them load the console
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
