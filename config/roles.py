@@ -17,12 +17,12 @@ VIEWER = (
 OPERATOR = (
     *VIEWER,
     "canvas.sync_instance",
+    "canvas.connect_canvas",
     "canvas.export_rows",
     "django_celery_beat.view_periodictask",
 )
 ADMINISTRATOR = (
     *OPERATOR,
-    "canvas.connect_canvas",
     "canvas.change_connection",
     "canvas.change_instance",
     "canvas.see_all_exports",

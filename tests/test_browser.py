@@ -164,9 +164,9 @@ def canvas() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def operator(transactional_db) -> None:
-    """Somebody with the role Operator, who may connect a Canvas too."""
+    """Somebody with the role Operator, and somebody with the role Viewer."""
     make_roles()
-    staff("olga", "connect_canvas").groups.set(Group.objects.filter(name="Operator"))
+    staff("olga").groups.set(Group.objects.filter(name="Operator"))
     staff("vera").groups.set(Group.objects.filter(name="Viewer"))
 
 
