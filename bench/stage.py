@@ -267,6 +267,10 @@ class CanvasProcess:
         """Return its log of requests since it was last cleared."""
         return list(self._control("GET", "requests")["requests"])
 
+    def set(self, **settings: float) -> None:
+        """Change what can be changed while it runs, such as `latency_ms`."""
+        self._control("POST", "settings", settings)
+
     def clear_requests(self) -> None:
         """Empty its log of requests."""
         self._control("DELETE", "requests")
