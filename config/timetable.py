@@ -24,6 +24,12 @@ MODES: Mapping[str | None, str] = {
     "full": "full",
     "incremental": "incremental",
 }
+LONGER: Mapping[str, tuple[tuple[str, int], ...]] = {
+    "minutes": (("days", 1440), ("hours", 60)),
+    "hours": (("days", 24),),
+}
+"""What a period is said in where it comes out even."""
+
 DAYS = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
 
@@ -70,8 +76,12 @@ def how_often(task: PeriodicTask) -> str:
 
 
 def _every(interval: IntervalSchedule) -> str:
-    period = str(interval.period)
-    return f"every {period.removesuffix('s')}" if interval.every == 1 else f"every {interval.every} {period}"
+    every, period = interval.every, str(interval.period)
+    for longer, times in LONGER.get(period, ()):
+        if every % times == 0:
+            every, period = every // times, longer
+            break
+    return f"every {period.removesuffix('s')}" if every == 1 else f"every {every} {period}"
 
 
 def _at(crontab: CrontabSchedule) -> str:

@@ -40,6 +40,11 @@ ENTITIES = (
     "assignment_groups",
     "assignments",
     "submissions",
+    "modules",
+    "module_items",
+    "group_categories",
+    "groups",
+    "group_memberships",
 )
 ACTIONS = ("created", "updated", "deleted")
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "COLUMNS", "LINES", "NO_COLOR", "TMPDIR")

@@ -46,7 +46,14 @@ def address(action: str, task: PeriodicTask) -> str:
 
 @pytest.mark.parametrize(
     ("every", "period", "words"),
-    [(30, "minutes", "every 30 minutes"), (1, "hours", "every hour"), (30, "seconds", "every 30 seconds")],
+    [
+        (30, "minutes", "every 30 minutes"),
+        (1, "hours", "every hour"),
+        (30, "seconds", "every 30 seconds"),
+        (1440, "minutes", "every day"),
+        (90, "minutes", "every 90 minutes"),
+        (120, "minutes", "every 2 hours"),
+    ],
 )
 def test_an_interval_is_said_in_words(every, period, words):
     assert how_often(schedule(interval=make_interval(every, period))) == words
