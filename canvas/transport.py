@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
-import ipaddress
 import re
 import socket
 import ssl
@@ -29,6 +28,7 @@ from urllib3.exceptions import NewConnectionError
 
 from canvas.errors import CanvasError, TokenRejected, Unavailable, WrongAddress
 from canvas.pagination import origin_of
+from easel.addresses import is_loopback, is_private
 
 POOL_COUNT = 10
 BUFFER_BYTES = 65_536
@@ -101,18 +101,6 @@ def is_listed(origin: str, hosts: Collection[str]) -> bool:
     """Say whether the host of `origin`, with or without its port, is among `hosts`."""
     parts = urlsplit(origin)
     return not {parts.hostname, parts.netloc}.isdisjoint(host.strip().lower() for host in hosts)
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a host name or address is this machine."""
-    address = _address(host)
-    return host == "localhost" or (address is not None and address.is_loopback)
-
-
-def is_private(host: str) -> bool:
-    """Say whether `host` is an address (not a name) that is not on the public internet."""
-    address = _address(host)
-    return address is not None and not address.is_global
 
 
 class Transport(HTTPAdapter):
@@ -332,14 +320,6 @@ def _shut(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):  # already closed
         # The plain socket's method: TLS's own would first drop its session under the reading thread.
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _private_address(host: str) -> str:
