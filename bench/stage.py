@@ -165,9 +165,11 @@ class Stage:
         """Run one management command on a database."""
         _run([sys.executable, "manage.py", *arguments], self._environment(kind, name) | variables)
 
-    def measure(self, kind: str, name: str, module: str, **options: Any) -> Any:
+    def measure(
+        self, kind: str, name: str, module: str, *, variables: Mapping[str, str] | None = None, **options: Any
+    ) -> Any:
         """Run a measured child (`bench.children.*`) on a database; return the JSON it prints."""
-        return _measure(module, options, self._environment(kind, name))
+        return _measure(module, options, self._environment(kind, name) | dict(variables or {}))
 
     def _environment(self, kind: str, name: str) -> dict[str, str]:
         return inherited() | {

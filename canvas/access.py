@@ -11,8 +11,8 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Model, Q, QuerySet
 
 from canvas.lookup import rows_of
-from canvas.models import CanvasRow, Connection, Instance, InstanceLimit
-from syncmetrics.models import SyncRun
+from canvas.models import CanvasRow, Connection, Instance, InstanceLimit, Promise
+from syncmetrics.models import Incident, SyncDay, SyncRun
 
 Rows = TypeVar("Rows", bound=Model)
 Person = AbstractBaseUser | AnonymousUser
@@ -25,7 +25,10 @@ MAY_SEE_ALL_EXPORTS = "canvas.see_all_exports"
 INSTANCE_OF: dict[type[Model], str] = {
     Instance: "pk",
     Connection: "instance",
+    Promise: "instance",
     SyncRun: "instance_key",
+    SyncDay: "instance_key",
+    Incident: "instance_key",
 }
 """Where a table names its Canvas site; mirrored tables have an `instance` each."""
 
@@ -45,6 +48,11 @@ def allowed_instances(person: Person) -> frozenset[int] | None:
         setattr(person, "_allowed_instances", found or None)  # noqa: B010 - mypy knows no such attribute
     allowed: frozenset[int] | None = getattr(person, "_allowed_instances")  # noqa: B009
     return allowed
+
+
+def is_unlimited(person: Person) -> bool:
+    """Tell whether a person may see every site."""
+    return allowed_instances(person) is None
 
 
 def has_instance(model: type[Model]) -> bool:

@@ -121,7 +121,10 @@ def failure_of(answer: RawAnswer, path: str, origin: str, token: str) -> CanvasE
         return Unavailable(f"Canvas answers {answer.status} for {path}: try later.", answer.retry_after)
     if answer.status < 400:
         return _redirected(answer, origin)
-    return _refused(answer, path, origin, _quote(_said_by(answer), token))
+    said = _quote(_said_by(answer), token)
+    error = _refused(answer, path, origin, said)
+    error.said = said
+    return error
 
 
 def undecodable(answer: RawAnswer, path: str, origin: str) -> CanvasError:

@@ -24,7 +24,15 @@ from canvas.errors import (
     Unavailable,
 )
 from canvas.pages import Answer, Page, RequestRecord, rows_of
-from canvas.pagination import Walk, is_cut_short, may_have_lost_next, page_urls, parse_links, path_on
+from canvas.pagination import (
+    Walk,
+    is_cut_short,
+    is_further_page,
+    may_have_lost_next,
+    page_urls,
+    parse_links,
+    path_on,
+)
 from canvas.throttle import LONGEST_PAUSE_SECONDS, Throttle
 from canvas.transport import Transport, admits_any_address, canvas_origin, failure_of
 from easel.redaction import clean, redact
@@ -143,17 +151,26 @@ class CanvasClient:
         """Read one URL, as often as it takes and is allowed."""
         target = path_on(url, self.origin)
         number = 1
-        while isinstance(outcome := self._attempt(url, target, last=number >= self._max_tries), CanvasError):
+        waited = 0.0
+        while isinstance(
+            outcome := self._attempt(url, target, last=number >= self._max_tries, waited=waited), CanvasError
+        ):
             if number >= self._max_tries or not _is_worth_retrying(outcome):
                 raise outcome
+            waited = 0.0
             if not isinstance(outcome, Throttled):  # for those the throttle holds everyone back
-                self._throttle.wait(_back_off(number, outcome.retry_after))
+                waited = _back_off(number, outcome.retry_after)
+                self._throttle.wait(waited)
             number += 1
         return outcome
 
-    def _attempt(self, url: str, target: str, *, last: bool) -> Answer | CanvasError:
+    def _attempt(self, url: str, target: str, *, last: bool, waited: float) -> Answer | CanvasError:
+        """Send one request when it is its turn; `waited` is how many seconds it was held back already."""
+        asked, held_back = time.perf_counter(), self._throttle.holds_back
         with self._throttle.slot() as epoch:
             started = time.perf_counter()
+            if held_back or self._throttle.holds_back:
+                waited += started - asked
             raw = self._exchange(target)
             duration_ms = (time.perf_counter() - started) * 1000
             if isinstance(raw, RawAnswer):
@@ -161,7 +178,10 @@ class CanvasClient:
         outcome = raw if isinstance(raw, CanvasError) else self._judge(raw, url, target)
         interrupted = self._interrupted.is_set() and isinstance(outcome, CanvasError)
         retried = not last and not interrupted and _is_worth_retrying(outcome)
-        self._observer(_record(target, raw, outcome, duration_ms, retried=retried))
+        record = _record(target, raw, outcome, duration_ms, retried=retried)
+        self._observer(
+            record._replace(waited_ms=waited * 1000, paginated=is_further_page(target), ended_at=time.time())
+        )
         if interrupted:
             raise Interrupted("The request to Canvas was cancelled.")
         return outcome

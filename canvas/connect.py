@@ -6,6 +6,7 @@ import re
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,11 +17,13 @@ from django.utils import timezone
 
 from canvas.client import CanvasClient
 from canvas.errors import CanvasError, NotFound, NotPermitted, TokenRejected, Unavailable
+from canvas.journal import testing, write_request
 from canvas.models import Connection, Instance, Shard
 from canvas.pages import Page
 from canvas.resources import RESOURCES, Level
 from canvas.throttle import Throttle
 from easel.ids import InvalidId, split_id
+from syncmetrics.events import NAME_CHARACTERS, RunLog
 
 _TOKEN_SHARD = re.compile(r"(\d{1,9})~\w+")
 
@@ -61,17 +64,16 @@ def connect(
     belongs to another Canvas.
     """
     token = one_word(token)
-    client = _client(base_url, token)
+    log = RunLog(connection=name[:NAME_CHARACTERS], user=owner.pk if owner else None)
+    client = _client(base_url, token, log)
     existing = Connection.objects.filter(name=name).select_related("instance").first()
     if existing and existing.instance.base_url != client.origin:
         raise ConnectError(
             f"Connection {name!r} belongs to {existing.instance.base_url}: choose another --name for"
             f" {client.origin}."
         )
-    try:
+    with closing(client), testing(log):
         probe = probe_token(client, token)
-    finally:
-        client.close()
     if expires_at and probe.expiry == Connection.Expiry.UNKNOWN:
         probe.expiry, probe.expires_at = Connection.Expiry.KNOWN, expires_at
     return _store(name, client.origin, token, owner, authoritative, probe), probe
@@ -114,8 +116,9 @@ def check_connection(connection: Connection) -> Probe:
     authoritative. Raises CanvasError, ConnectError and TokenUnreadable as `connect` does.
     """
     token = connection.token
+    log = RunLog(connection=connection.name[:NAME_CHARACTERS], user=connection.owner_id)
     try:
-        with closing(_client(connection.instance.base_url, token)) as client:
+        with closing(_client(connection.instance.base_url, token, log)) as client, testing(log):
             probe = probe_token(client, token)
     except TokenRejected as error:
         _mark(connection, Connection.State.REJECTED, str(error))
@@ -142,7 +145,7 @@ def _mark(connection: Connection, state: str, message: str = "", **columns: Any)
     )
 
 
-def _client(base_url: str, token: str) -> CanvasClient:
+def _client(base_url: str, token: str, log: RunLog) -> CanvasClient:
     """Return a client for a few requests, by somebody who waits for the answer."""
     return CanvasClient(
         base_url,
@@ -151,6 +154,7 @@ def _client(base_url: str, token: str) -> CanvasClient:
         connect_timeout=settings.CANVAS_CONNECT_TIMEOUT_SECONDS,
         read_timeout=settings.CANVAS_READ_TIMEOUT_SECONDS,
         max_tries=3,
+        observer=partial(write_request, log),
         allow_insecure_hosts=settings.CANVAS_ALLOWED_INSECURE_HOSTS,
     )
 

@@ -22,6 +22,7 @@ from django.utils import timezone
 from canvas.errors import CanvasError, TokenRejected, Unavailable
 from canvas.fetcher import Fetching, ListingDone, ListingFailed, PageFetched
 from canvas.interrupts import held_back
+from canvas.journal import Journal
 from canvas.mapping import Mapped, Mapper
 from canvas.models import Connection, Enrollment, Scope
 from canvas.natural_keys import NaturalKeys
@@ -70,6 +71,7 @@ class Engine:
         concurrency: int,
         progress: Progress,
         tracker: SyncTracker,
+        journal: Journal | None = None,
     ) -> None:
         self.run = run
         self.connection = connection
@@ -77,6 +79,7 @@ class Engine:
         self.clock = clock
         self.progress = progress
         self.tracker = tracker
+        self.journal = journal or Journal(run)
         self.folder = connection.instance.folder()
         self.account_pages = account_pages
         self.account_ids, self.root_account_ids = _administered(account_pages)
@@ -164,6 +167,7 @@ class Engine:
                 scope.seen.add(key)  # it exists, whatever is wrong with it
             if wanted:
                 self.tracker.record_rejection(name, spelled, reason)
+                self.journal.rejected(name, spelled, reason)
         if wanted:
             self._buffers.setdefault((name, absent), []).extend(fresh)
         return keys
@@ -258,6 +262,7 @@ class Engine:
         self._waiting.extend(steps)
         self._courses = len(steps)
         self.progress.planned(len(steps))
+        self.journal.planned(len(steps))
 
     def _feed(self) -> None:
         """Begin further courses while there are fewer requests waiting than could be in flight."""
@@ -272,6 +277,7 @@ class Engine:
 
     def _start(self, step: Step) -> None:
         self._active.add(step)
+        self.journal.step_began(step)
         self.run.steps.filter(key=step.key).update(
             state=SyncStep.State.IN_PROGRESS, started_at=timezone.now(), attempts=1
         )
@@ -313,6 +319,7 @@ class Engine:
                 self._plan(list(step.plans.values()))
 
     def _report(self, step: Step) -> None:
+        self.journal.step_ended(step)
         if step.errors:
             self.failed_steps.append(step)
         if isinstance(step, CourseStep):
@@ -329,16 +336,19 @@ class Engine:
             self._flush()
         elif now - self._beaten_at > BEAT_SECONDS:
             beat(self.run)
+            self.journal.progress()
             self._beaten_at = now
 
     def _flush(self) -> None:
         """Write everything that is ready, in one transaction."""
         ended, self._ended = self._ended, []
-        with self.tracker.batch():
+        with self.journal.flush(), self.tracker.batch():
             for (name, absent), rows in self._buffers.items():
                 self._write(name, rows, absent)
             for step in ended:
                 self._write_step(step)
+            for step in self._active:  # how far it is, for who watches
+                self.run.steps.filter(key=step.key).update(counters=_counters(step))
             beat(self.run)
         self._buffers.clear()
         self._flushed_at = self._beaten_at = time.monotonic()
@@ -366,6 +376,7 @@ class Engine:
             rows_written=0 if self.run.dry_run else written.rows,
         )
         self.progress.rows(name, processed)
+        self.journal.upserted(name, written, started)
 
     def _write_step(self, step: Step) -> None:
         for scope in step.scopes.values():
@@ -380,19 +391,21 @@ class Engine:
             self._write_scopes([scope for scope in read if scope.resource.name in self.models])
         if isinstance(step, CoursesStep):
             self._bury_enrollments([*step.deleted, *step.scopes["courses"].gone])
+        counters = _counters(step)
         self.run.steps.filter(key=step.key).update(
             state=SyncStep.State.FAILED if step.errors else SyncStep.State.COMPLETED,
             ended_at=timezone.now(),
-            counters={name: len(scope.seen) for name, scope in step.scopes.items()},
+            counters=counters,
             note="; ".join(step.notes),
             error_class=type(step.errors[0]).__name__ if step.errors else "",
             error_message=short("; ".join(dict.fromkeys(map(str, step.errors)))) if step.errors else "",
         )
+        self.journal.step_written(step, counters)
 
     def _bury(self, name: str, keys: Sequence[int]) -> None:
         """Mark rows that Canvas said are gone. The hash goes too: who comes back is written anew."""
         live = RESOURCES[name].model._default_manager.filter(deleted_at=None)
-        buried = 0
+        buried, started = 0, time.perf_counter()
         for chunk in _chunks(keys):
             rows = live.filter(id__in=chunk)
             buried += (
@@ -403,6 +416,7 @@ class Engine:
                 )
             )
         self.tracker.record(name, deleted=buried)
+        self.journal.marked_deleted(name, buried, started)
 
     def _bury_enrollments(self, courses: Sequence[int]) -> None:
         """Canvas calls every enrollment of a deleted course deleted, and lists none of them any more."""
@@ -447,6 +461,11 @@ class Engine:
             for name, created in self._created.items():
                 if created >= ANALYZE_ROWS:
                     analyze(Table.of(RESOURCES[name].model))
+
+
+def _counters(step: Step) -> dict[str, int]:
+    """Return how many records each scope of a step has seen so far."""
+    return {name: len(scope.seen) for name, scope in step.scopes.items()}
 
 
 @contextmanager

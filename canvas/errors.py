@@ -14,7 +14,17 @@ from __future__ import annotations
 
 
 class CanvasError(Exception):
-    """Root of the family; the text is one sentence that names what to do."""
+    """Root of the family; the text is one sentence that names what to do.
+
+    `said` is what of it are Canvas's own words: they may name somebody, so logs do without.
+    """
+
+    said: str = ""
+
+    @property
+    def for_log(self) -> str:
+        """The text without Canvas's own words."""
+        return str(self).replace(f" ({self.said})", "") if self.said else str(self)
 
 
 class Unavailable(CanvasError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,6 +11,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.timesince import timesince
 
+from canvas.freshness import Freshness
 from canvas.lookup import rows_of
 from canvas.models import Connection, Instance
 from canvas.resources import RESOURCES, Resource
@@ -22,6 +23,8 @@ STALE_AFTER = timedelta(days=2)
 EXPIRES_SOON = timedelta(days=14)
 EXACT_ROWS = 100_000
 """Tables are counted exactly up to here; above, the home page would wait for the count."""
+
+PROMISES_NAMED = 3
 
 _ENDS_THAT_ALARM = {
     SyncRun.Status.FAILED: "failed",
@@ -37,7 +40,7 @@ class Problem:
     """Something that needs a person; `grave` when the copy is or will be wrong without one."""
 
     text: str
-    subject: Connection | SyncRun
+    subject: Connection | SyncRun | Instance
     grave: bool = False
 
 
@@ -159,6 +162,25 @@ def _age_problems(overview: Overview, now: datetime) -> Iterator[Problem]:
     if now - latest > STALE_AFTER:
         age = timesince(latest, now, depth=1)
         yield Problem(f"No sync has completed for {age}", overview.connection, grave=True)
+
+
+def check_promises(found: Iterable[Freshness]) -> list[Problem]:
+    """Return a problem for each instance that is older than was promised, naming what is oldest."""
+    broken: dict[Instance, list[Freshness]] = {}
+    for each in found:
+        if each.broken:
+            broken.setdefault(each.instance, []).append(each)
+    return [Problem(_broken(promises), instance, grave=True) for instance, promises in broken.items()]
+
+
+def _broken(promises: list[Freshness]) -> str:
+    oldest = sorted(promises, key=lambda each: -(each.age_hours or 0))
+    named = [
+        f"{each.resource.replace('_', ' ')} ({each.age_hours:,.0f} h, promised {each.promised_hours:,} h)"
+        for each in oldest[:PROMISES_NAMED]
+    ]
+    more = len(oldest) - len(named)
+    return f"Older than promised: {', '.join(named)}{f' and {more} more' if more else ''}"
 
 
 def check_all(found: list[Overview]) -> list[Problem]:

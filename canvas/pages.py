@@ -15,6 +15,8 @@ class RequestRecord(NamedTuple):
 
     `failed`: it gave no usable answer; `retried`: and it will be made again; `throttled`: because Canvas
     refused for too many requests. `status` is None where no answer came. `bytes` as received, compressed.
+    `waited_ms`: how long it was held back before it was sent, because others were refused, or failed.
+    `paginated`: it asked for a further page of a listing. `ended_at` in POSIX seconds.
     """
 
     method: str
@@ -25,6 +27,9 @@ class RequestRecord(NamedTuple):
     retried: bool
     failed: bool
     bytes: int
+    waited_ms: float = 0.0
+    paginated: bool = False
+    ended_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

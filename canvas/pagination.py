@@ -54,6 +54,11 @@ def page_token(url: str) -> str | None:
     return unquote(match.group(2)) if match else None
 
 
+def is_further_page(url: str) -> bool:
+    """Tell whether a URL asks for a page of a listing that is not its first."""
+    return page_token(url) not in (None, "", "1", "first")
+
+
 def page_urls(links: PageLinks) -> tuple[str, ...]:
     """Return the URLs of pages 2 to last of a first page, or nothing where the listing must be walked.
 

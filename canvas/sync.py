@@ -20,6 +20,7 @@ from canvas.errors import CanvasError, TokenRejected
 from canvas.fetch_process import FetchProcess, Task
 from canvas.fetcher import Fetcher
 from canvas.interrupts import held_back
+from canvas.journal import Journal
 from canvas.models import Connection, Course
 from canvas.pages import Page, RequestRecord
 from canvas.progress import Progress
@@ -188,6 +189,7 @@ class _Sync:
         self._options = options
         self._progress = progress
         self._tracker = SyncTracker(run)
+        self._journal = Journal(run)
         self._engine: Engine | None = None
 
     def perform(self) -> None:
@@ -204,6 +206,7 @@ class _Sync:
             self._finish(SyncRun.Status.CANCELLED, "Interrupted; the next sync can go on with --resume.")
             raise
         except BaseException as error:
+            self._journal.failed(error)
             self._finish(SyncRun.Status.FAILED, error)
             raise
         if self._engine:
@@ -213,7 +216,8 @@ class _Sync:
         concurrency = self._options.concurrency or settings.CANVAS_CONCURRENCY
         client = make_client(self._connection, concurrency=concurrency, observer=self._observe)
         with closing(client), self._fetching(client, concurrency) as fetcher:
-            clock = client.get_json("users/self").as_of
+            with self._journal.testing_connection():
+                clock = client.get_json("users/self").as_of
             SyncRun.objects.filter(pk=self._run.pk).update(canvas_clock=clock)
             self._mark_connection(Connection.State.OK)
             pages = list(client.pages("accounts")) if self._connection.account_admin else []
@@ -227,6 +231,7 @@ class _Sync:
                 concurrency=concurrency,
                 progress=self._progress,
                 tracker=self._tracker,
+                journal=self._journal,
             )
             self._engine.execute(*self._steps(pages))
             self._conclude()
@@ -256,10 +261,12 @@ class _Sync:
     def _observe(self, record: RequestRecord) -> None:
         self._tracker.record_api_call(
             duration_ms=record.duration_ms,
+            wait_ms=record.waited_ms,
             failed=record.failed,
             rate_limited=record.throttled,
             retried=record.retried,
         )
+        self._journal.requested(record)
 
     def _conclude(self) -> None:
         failed = self._engine.failed_steps if self._engine else []
@@ -281,6 +288,7 @@ class _Sync:
             self._engine.rescue()
         if isinstance(error, TokenRejected):
             self._mark_connection(Connection.State.REJECTED, str(error))
+        self._journal.failed(error)
         self._finish(SyncRun.Status.FAILED, error)
 
     def _mark_connection(self, state: str, message: str = "") -> None:

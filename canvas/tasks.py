@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 
 from canvas.models import Connection
 from canvas.sync import RESUME_WITHIN, SyncOptions, UsageError, perform, plan
+from syncmetrics.jobs import RUN_HEADER, does_run
 from syncmetrics.models import SyncRun
 from syncmetrics.runs import (
     RunActive,
@@ -22,10 +23,10 @@ from syncmetrics.runs import (
     chain_of,
     claim_run,
     close_lost_runs,
-    finish_run,
     queue_run,
     withdraw_run,
 )
+from syncmetrics.tracker import SyncTracker
 
 TAKEOVERS = 3
 """How often a sync is taken up by itself after its worker was lost; a person may go on resuming it."""
@@ -79,7 +80,7 @@ def _check_queue() -> None:
 
 def _send(run: SyncRun) -> None:
     try:
-        sync_instance.delay(run.pk)
+        sync_instance.apply_async((run.pk,), headers={RUN_HEADER: str(run.pk)})
     except (OperationalError, OSError):
         withdraw_run(run)
         raise QueueUnreachable from None
@@ -150,9 +151,10 @@ def _take_over(run: SyncRun) -> SyncRun | None:
 
 
 def _perform(run: SyncRun) -> None:
+    does_run(run.pk)
     connection = _connection(run.connection_key)
     if connection is None:
-        finish_run(run, SyncRun.Status.FAILED, "The connection was deleted.")
+        SyncTracker(run).complete_failure("The connection was deleted.")
         return
     try:
         perform(run, connection)

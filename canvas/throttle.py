@@ -55,6 +55,11 @@ class Throttle:
         return self._limit
 
     @property
+    def holds_back(self) -> bool:
+        """Whether requests wait because Canvas refused some: there is a pause, or fewer are admitted."""
+        return self._limit < self._cap or self._clock() < self._resume_at
+
+    @property
     def hits(self) -> int:
         """How often Canvas refused a request so far."""
         return self._hits

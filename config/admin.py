@@ -11,7 +11,8 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 
-from config import access_pages, schedule_pages
+from config import access_pages, job_pages, schedule_pages, token_pages
+from syncmetrics.models import ApiToken, JobRun
 
 THEMED: dict[type, type[admin.ModelAdmin[Any]]] = {**access_pages.PAGES, **schedule_pages.PAGES}
 
@@ -20,4 +21,6 @@ for _model in schedule_pages.HIDDEN:
 for _model, _pages in THEMED.items():
     admin.site.unregister(_model)
     admin.site.register(_model, _pages)
+admin.site.register(JobRun, job_pages.LimitedJobAdmin)
+admin.site.register(ApiToken, token_pages.TokenAdmin)
 admin.site.register(LogEntry, access_pages.RecordAdmin)

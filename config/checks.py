@@ -42,6 +42,14 @@ AT_LEAST = (
     AtLeast("CANVAS_CURSOR_OVERLAP_SECONDS", 0, "A negative overlap would skip what changed meanwhile."),
     AtLeast("CELERY_WORKER_CONCURRENCY", 1, "WORKER_PROCESSES: a worker without a process does nothing."),
     AtLeast("SYNC_QUEUE_SECONDS", 60, "A worker needs some seconds to start and take a run."),
+    AtLeast("JOB_LOG_DAYS", 1, "What ran today would be deleted while somebody looks for it."),
+    AtLeast("ALERT_SEND_SECONDS", 3, "The process that sends needs a second to start."),
+    AtLeast("ALERT_ERROR_RATE_HOURS", 0.1, "In so short a time no sync ends, and no rate is known."),
+    AtLeast("ALERT_ERROR_RATE_PERCENT", 0, "No share is below nothing: every connection would alarm."),
+    AtLeast("INCIDENT_DAYS", 1, "What ended today would be deleted while somebody looks for it."),
+    AtLeast("CANVAS_SYNC_LOG_MEGABYTES", 0.1, "A log would be rotated every few lines."),
+    AtLeast("CANVAS_SYNC_LOG_FILES", 1, "Every rotated log would be deleted at once."),
+    AtLeast("RUN_DAYS", 1, "Runs would be deleted as soon as they end."),
     AtLeast("TASK_LIMIT_SECONDS", 60, "No sync ends in so short a time."),
     AtLeast(
         "SYNC_LEASE_SECONDS",
@@ -114,6 +122,34 @@ def check_hsts(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
             "HSTS_SECONDS is set but HTTPS is off.",
             hint="The header is sent over https only: set HTTPS=true behind a proxy with TLS, or drop it.",
             id="easel.W001",
+        )
+    ]
+
+
+@register("easel")
+def check_console_url(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
+    """Refuse an address that makes no link."""
+    if not settings.CONSOLE_URL or settings.CONSOLE_URL.startswith(("https://", "http://")):
+        return []
+    return [
+        Error(
+            f"CONSOLE_URL is {settings.CONSOLE_URL!r}, which makes no link in alerts and reports.",
+            hint="Give the whole address, such as CONSOLE_URL=https://easel.example.edu, or none.",
+            id="easel.E005",
+        )
+    ]
+
+
+@register("easel")
+def check_sender(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
+    """Warn of mail that other servers refuse for its sender."""
+    if not settings.MAIL_SERVER_SET or not settings.DEFAULT_FROM_EMAIL.endswith("@localhost"):
+        return []
+    return [
+        Warning(
+            f"EMAIL_URL is set, and DEFAULT_FROM_EMAIL is {settings.DEFAULT_FROM_EMAIL}.",
+            hint="Most mail servers refuse such a sender: set DEFAULT_FROM_EMAIL to an address of yours.",
+            id="easel.W005",
         )
     ]
 

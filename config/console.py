@@ -28,6 +28,18 @@ def _page(title: str, icon: str, model: str) -> dict[str, Any]:
     }
 
 
+def _log_files() -> dict[str, Any]:
+    """Return the sidebar's link to the log files, for those who may see every run."""
+
+    def may_view(request: HttpRequest) -> bool:
+        from canvas.access import is_unlimited  # noqa: PLC0415 - as above
+
+        return request.user.has_perm("syncmetrics.view_syncrun") and is_unlimited(request.user)
+
+    link = reverse_lazy("logmonitor:files")
+    return {"title": "Log files", "icon": "description", "link": link, "permission": may_view}
+
+
 # Functions, because the addresses of static files are known only once the settings are read.
 def _style(request: HttpRequest) -> str:
     return static("easel/console.css")
@@ -55,10 +67,17 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Syncs",
                 "items": [
+                    _page("Dashboards", "monitoring", "syncmetrics.syncday"),
                     _page("Runs", "sync", "syncmetrics.syncrun"),
+                    _page("Background jobs", "work_history", "syncmetrics.jobrun"),
+                    _log_files(),
                     _page("Schedules", "schedule", "django_celery_beat.periodictask"),
+                    _page("Incidents", "notification_important", "syncmetrics.incident"),
+                    _page("Alert channels", "campaign", "syncmetrics.alertchannel"),
+                    _page("Report recipients", "mail", "syncmetrics.reportrecipient"),
                     _page("Connections", "key", "canvas.connection"),
                     _page("Instances", "dns", "canvas.instance"),
+                    _page("Freshness promises", "timer", "canvas.promise"),
                 ],
             },
             {
@@ -86,6 +105,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("People", "manage_accounts", "auth.user"),
                     _page("Roles", "group", "auth.group"),
+                    _page("API tokens", "vpn_key", "syncmetrics.apitoken"),
                     _page("Recorded actions", "history", "admin.logentry"),
                     _page("Failed logins", "lock", "axes.accessattempt"),
                     _page("Logins", "login", "axes.accesslog"),

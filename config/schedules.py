@@ -15,10 +15,27 @@ from canvas.models import Connection
 
 
 @dataclass(frozen=True, slots=True)
+class Daily:
+    """Once a day at a time of day (UTC)."""
+
+    hour: int
+    minute: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Weekly:
     """Once a week at a time of day (UTC); `day` 0 is Sunday."""
 
     day: int
+    hour: int
+    minute: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Monthly:
+    """Once a month, on a day of it, at a time of day (UTC)."""
+
+    date: int
     hour: int
     minute: int = 0
 
@@ -29,7 +46,7 @@ class Schedule:
 
     name: str
     task: str
-    when: timedelta | Weekly
+    when: timedelta | Daily | Weekly | Monthly
     what: str
     enabled: bool = True
     args: tuple[Any, ...] = ()
@@ -48,6 +65,51 @@ UPKEEP = (
         "canvas.resume_lost_runs",
         timedelta(seconds=30),
         "Queues what a worker left unfinished when it died.",
+    ),
+    Schedule(
+        "Tidy the job log",
+        "syncmetrics.tidy_job_log",
+        timedelta(minutes=5),
+        "Marks background jobs as lost that nobody works on, and deletes those of JOB_LOG_DAYS ago.",
+    ),
+    Schedule(
+        "Watch for incidents",
+        "syncmetrics.watch_incidents",
+        timedelta(minutes=1),
+        "Opens and closes incidents, and sends alerts to the channels.",
+    ),
+    Schedule(
+        "Weekly report",
+        "syncmetrics.send_report",
+        Weekly(day=1, hour=7),
+        "Sends the report of last week to its recipients.",
+        args=("weekly",),
+    ),
+    Schedule(
+        "Monthly report",
+        "syncmetrics.send_report",
+        Monthly(date=1, hour=7),
+        "Sends the report of last month to its recipients.",
+        args=("monthly",),
+    ),
+    Schedule(
+        "Send reports again",
+        "syncmetrics.send_reports_again",
+        timedelta(hours=1),
+        "Sends what the mail server did not take, and deletes records of INCIDENT_DAYS ago.",
+    ),
+    Schedule(
+        "Clean up logs",
+        "logmonitor.clean_logs",
+        Daily(hour=2),
+        "Shortens the logs of the syncs, archives old files and deletes old archives.",
+        kwargs={"max_log_lines": 10_000, "archive_age_days": 7, "delete_age_days": 30},
+    ),
+    Schedule(
+        "Delete old runs",
+        "syncmetrics.delete_old_runs",
+        Daily(hour=2, minute=30),
+        "Deletes runs of RUN_DAYS ago with their steps; the figures of days stay.",
     ),
     Schedule(
         "Delete old exports",
@@ -150,8 +212,8 @@ def _when(schedule: Schedule) -> IntervalSchedule | CrontabSchedule:
     weekly = {
         "minute": str(when.minute),
         "hour": str(when.hour),
-        "day_of_week": str(when.day),
-        "day_of_month": "*",
+        "day_of_week": str(when.day) if isinstance(when, Weekly) else "*",
+        "day_of_month": str(when.date) if isinstance(when, Monthly) else "*",
         "month_of_year": "*",
         "timezone": "UTC",
     }

@@ -5,6 +5,7 @@ Each variable is listed in `.env.example` with its default; `docs/configuration.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from config.console import UNFOLD as UNFOLD
 from config.keys import read_or_make_key
 from config.redis_child import private_redis_url
+from easel.events import LOGGER_PREFIX, LOGS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -44,6 +46,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "canvas",
     "syncmetrics",
+    "logmonitor",
     "sandbox",
     "config",
 ]
@@ -56,6 +59,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "config.origin.PersonStartsJobs",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -111,6 +115,8 @@ LOGIN_REDIRECT_URL = "/admin/"
 
 # Who sends it to /healthz as a bearer token is told how each part does; empty: nobody is.
 HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")
+# Prometheus sends it to /metrics as a bearer token; empty: there is no /metrics.
+PROMETHEUS_TOKEN = env.str("PROMETHEUS_TOKEN", default="")
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -126,7 +132,7 @@ WHITENOISE_USE_FINDERS = True
 # Behind a reverse proxy with TLS, set HTTPS=true: secure cookies, HSTS, redirects.
 HTTPS = env.bool("HTTPS", default=False)
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # load balancers ask by plain http
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^metrics$"]  # load balancers and monitors ask by plain http
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
@@ -154,12 +160,43 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
+# --- Logs (docs/logs.md) ---------------------------------------------------------------------
+# The five logs of the syncs, each with its rotated files; off: they are not written at all.
+CANVAS_SYNC_LOGS = env.bool("CANVAS_SYNC_LOGS", default=True)
+_LOGS_ROOT = VAR_DIR.resolve() if env.str("EASEL_VAR_DIR", default="") else BASE_DIR
+CANVAS_SYNC_LOG_DIR = BASE_DIR / (
+    env.str("CANVAS_SYNC_LOG_DIR", default="") or _LOGS_ROOT / "logs" / "canvas_sync"
+)
+# A log is rotated when it is larger than this, and so many rotated files of each are kept.
+CANVAS_SYNC_LOG_MEGABYTES = env.float("CANVAS_SYNC_LOG_MEGABYTES", default=20)
+CANVAS_SYNC_LOG_FILES = env.int("CANVAS_SYNC_LOG_FILES", default=20)
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "plain"},
+        **{
+            f"sync_{log}": {
+                "class": "logmonitor.handler.LogFileHandler",
+                "folder": CANVAS_SYNC_LOG_DIR,
+                "log": log,
+                "rotate_bytes": int(CANVAS_SYNC_LOG_MEGABYTES * 1_000_000),
+                "keep": CANVAS_SYNC_LOG_FILES,
+            }
+            for log in LOGS
+        },
+    },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="WARNING")},
+    "loggers": {
+        f"{LOGGER_PREFIX}{log}": {
+            "handlers": [f"sync_{log}"] if CANVAS_SYNC_LOGS else [],
+            "level": "INFO" if CANVAS_SYNC_LOGS else logging.CRITICAL + 1,
+            "propagate": False,  # who runs a sync at a terminal sees its progress, not its logs
+        }
+        for log in LOGS
+    },
 }
 
 # --- Canvas ---------------------------------------------------------------------------------
@@ -181,8 +218,21 @@ CANVAS_CURSOR_OVERLAP_SECONDS = env.int("CANVAS_CURSOR_OVERLAP_SECONDS", default
 SYNC_LEASE_SECONDS = env.int("SYNC_LEASE_SECONDS", default=120)
 # A queued run that no worker takes for this long is lost: nobody seems to be there.
 SYNC_QUEUE_SECONDS = env.int("SYNC_QUEUE_SECONDS", default=900)
+# Runs are kept so long with their counts, steps and reasons; the figures of days stay.
+RUN_DAYS = env.int("RUN_DAYS", default=730)
 
 # --- Background work (docs/adr/0010-background-work.md) --------------------------------------
+# What the job log keeps, and which tasks leave a row there only when they fail (docs/jobs.md).
+JOB_LOG_DAYS = env.int("JOB_LOG_DAYS", default=30)
+JOB_LOG_ERRORS_ONLY = env.list(
+    "JOB_LOG_ERRORS_ONLY",
+    default=[
+        "canvas.resume_lost_runs",
+        "syncmetrics.close_lost_runs",
+        "syncmetrics.tidy_job_log",
+        "syncmetrics.watch_incidents",
+    ],
+)
 # Without a Redis of your own, `run_easel` starts a private one, at an address under VAR_DIR.
 CELERY_BROKER_URL = env.str("REDIS_URL", default="") or private_redis_url(VAR_DIR)
 # Tasks at once. One more than syncs at once, or a long sync holds up what finds lost ones.
@@ -215,6 +265,29 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until a schedule changed in the console counts
 CELERY_BEAT_SYNC_EVERY = 1  # what was sent is written down at once, so that a killed beat sends it once
+
+# --- Alerts and reports (docs/alerts.md, docs/reports.md) ------------------------------------
+
+# Where people reach the console, for links in messages; empty: messages say where to look instead.
+CONSOLE_URL = env.str("CONSOLE_URL", default="").rstrip("/")
+# A message to a channel is given up for now when it takes longer.
+ALERT_SEND_SECONDS = env.int("ALERT_SEND_SECONDS", default=30)
+# Plain http and private-network hosts are refused unless listed here (loopback is allowed).
+ALERT_ALLOWED_INSECURE_HOSTS = env.list("ALERT_ALLOWED_INSECURE_HOSTS", default=[])
+# Of the requests of a connection's runs of the last hours, more failed than this: an incident.
+ALERT_ERROR_RATE_PERCENT = env.float("ALERT_ERROR_RATE_PERCENT", default=10.0)
+ALERT_ERROR_RATE_HOURS = env.float("ALERT_ERROR_RATE_HOURS", default=6.0)
+INCIDENT_DAYS = env.int("INCIDENT_DAYS", default=730)
+# Who says what is wrong beyond how runs end, by kind of incident.
+INCIDENT_SOURCES = {
+    "stale": "canvas.incident_sources.broken_promises_of_freshness",
+    "error_rate": "syncmetrics.incidents.error_rates",
+}
+# The mail server of reports, such as smtp+tls://user:password@mail.example.edu:587; empty: none is sent.
+MAIL_SERVER_SET = bool(env.str("EMAIL_URL", default=""))
+vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or "dummymail://"))
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="easel@localhost")
 
 # --- Exports ---------------------------------------------------------------------------------------
 

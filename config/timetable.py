@@ -16,6 +16,12 @@ WHAT: Mapping[str, str] = {
     SYNC: "Sync",
     "canvas.resume_lost_runs": "Resume lost syncs",
     "syncmetrics.close_lost_runs": "Find lost runs",
+    "syncmetrics.tidy_job_log": "Tidy the job log",
+    "syncmetrics.watch_incidents": "Watch for incidents and send alerts",
+    "syncmetrics.send_report": "Send reports",
+    "syncmetrics.send_reports_again": "Send reports again that failed",
+    "logmonitor.clean_logs": "Clean up logs",
+    "syncmetrics.delete_old_runs": "Delete old runs",
     "canvas.delete_expired_exports": "Delete old exports",
     "celery.backend_cleanup": "Clear old results",
 }

@@ -22,6 +22,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 # Lengths are bounded as in RFC 5321, which also keeps the search linear.
 _EMAIL = re.compile(r"[\w.%+'-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63})+")
 
+# A login names a person, as an address does; paths hold it as Canvas spells it, and percent-encoded.
+_LOGIN = re.compile(r"(?i)(sis_login_id(?::|%3A))[^\s/?&\"']+")
+
 # Controls, line separators, and the marks that reorder or hide text; lone surrogates cannot be written.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
@@ -42,10 +45,21 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
+def anonymous(text: str) -> str:
+    """Return `text` redacted, and with logins masked: for files that more people read than the console."""
+    text = redact(text)
+    return _LOGIN.sub(rf"\1{MASK}", text) if "login" in text.lower() else text
+
+
 def clean(text: str, limit: int) -> str:
     """Return `text` with control characters escaped (`\\n`, `\\x1b`), at most `limit` characters long."""
     escaped = _UNSAFE.sub(_escape, text[: limit + 1])
     return escaped if len(escaped) <= limit else escaped[: max(limit - 1, 0)] + "…"[:limit]
+
+
+def json_escaped(json: str) -> str:
+    """Return JSON with the characters escaped, as JSON does it, that are not safe to show."""
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", json)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -11,12 +11,13 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import Max, QuerySet
 from django.http import Http404, HttpRequest, JsonResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
+from easel.events import LOGS
 from syncmetrics.display import (
     NOTHING,
     ReadOnlyAdmin,
@@ -31,6 +32,7 @@ from syncmetrics.models import SyncRun
 from syncmetrics.parts import PARTS
 from syncmetrics.process import host_name
 from syncmetrics.progress import progress_of
+from syncmetrics.timeline import timeline_of
 
 ERROR_CHARACTERS = 60  # of an error in a list
 
@@ -118,6 +120,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     class Media:
         js = ("easel/progress.js",)
+        css = {"all": ("easel/dashboard.css",)}
 
     def get_fieldsets(self, request: HttpRequest, obj: SyncRun | None = None) -> tuple[Any, ...]:
         """Return the outcome first; what did not happen takes no room."""
@@ -127,7 +130,7 @@ class RunAdmin(ReadOnlyAdmin):
         }
         shown = [field for field, true in happened.items() if true]
         return (
-            (None, {"fields": (*OUTCOME[:1], *shown, *OUTCOME[1:])}),
+            (None, {"fields": (*OUTCOME[:1], *shown, *OUTCOME[1:], "log_lines")}),
             ("What it cost", {"fields": COST}),
             ("Where it came from", {"classes": ("collapse",), "fields": ORIGIN}),
         )
@@ -157,7 +160,8 @@ class RunAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: SyncRun, **kwargs: Any
     ) -> Any:
-        """Add the tables below the run's own fields and, until it has ended, how far it is."""
+        """Add the timeline and the tables below the run's fields and, until it has ended, how far it is."""
+        context["timeline"] = timeline_of(obj)
         context["parts"] = [part.fill(obj, request.GET) for part in PARTS]
         if obj.sync_end_time is None:
             context["progress"] = progress_of(obj)["progress"]
@@ -230,6 +234,19 @@ class RunAdmin(ReadOnlyAdmin):
     def error(self, run: SyncRun) -> str:
         """Return the error in short."""
         return short_error(run)
+
+    @display(description="log lines on this host")
+    def log_lines(self, run: SyncRun) -> SafeString | str:
+        """Return links to the last lines that each log has of the run."""
+        try:  # by name, not by import: the app of the logs is above this one
+            url = reverse("logmonitor:lines")
+        except NoReverseMatch:
+            return NOTHING
+        logs = sorted(LOGS, key=lambda log: log != "errors")  # first what one comes for
+        links = (
+            (f"{url}?run={run.pk}&log={log}", log.replace("_", " ").replace("api", "API")) for log in logs
+        )
+        return format_html_join(", ", '<a class="text-link" href="{}">{}</a>', links)
 
     @display(description="resumes / resumed by")
     def continues(self, run: SyncRun) -> SafeString | str:

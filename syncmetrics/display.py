@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from unfold.admin import ModelAdmin
 
-from syncmetrics.models import SyncRun, SyncStep
+from syncmetrics.models import JobRun, SyncRun, SyncStep
 
 GOOD, NEWS, CARE, BAD, PLAIN = "success", "info", "warning", "danger", ""
 """Colours of the admin theme, by what they tell an operator."""
@@ -35,6 +35,16 @@ STEP_COLOURS: Mapping[str, str] = {
     SyncStep.State.COMPLETED: GOOD,
     SyncStep.State.IN_PROGRESS: NEWS,
     SyncStep.State.FAILED: BAD,
+}
+JOB_COLOURS: Mapping[str, str] = {
+    JobRun.State.COMPLETED: GOOD,
+    JobRun.State.QUEUED: NEWS,
+    JobRun.State.IN_PROGRESS: NEWS,
+    JobRun.State.RETRIED: CARE,
+    JobRun.State.CANCELLED: CARE,
+    JobRun.State.EXPIRED: CARE,
+    JobRun.State.FAILED: BAD,
+    JobRun.State.LOST: BAD,
 }
 
 NOTHING = "-"

@@ -6,12 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.admin.utils import quote
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, QuerySet, When
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from syncmetrics.display import NOTHING, PLAIN, STEP_COLOURS, badge, duration, moment, number
-from syncmetrics.models import SyncCount, SyncRejection, SyncRun, SyncStep
+from syncmetrics.display import (
+    JOB_COLOURS,
+    NOTHING,
+    PLAIN,
+    STEP_COLOURS,
+    badge,
+    duration,
+    link,
+    moment,
+    number,
+)
+from syncmetrics.models import JobRun, SyncCount, SyncRejection, SyncRun, SyncStep
 from syncmetrics.serializer import COUNTS, ENTITIES
 
 ROWS_PER_PAGE = 50
@@ -80,6 +92,19 @@ def _step_cells(step: SyncStep) -> list[Any]:
     ]
 
 
+def _job_cells(job: JobRun) -> list[Any]:
+    return [
+        link(reverse("admin:syncmetrics_jobrun_change", args=[quote(job.pk)]), job.name),
+        badge(job.get_state_display(), JOB_COLOURS.get(job.state, PLAIN)),
+        job.started_by,
+        moment(job.queued_at),
+        duration(job.wait_seconds),
+        duration(job.duration_seconds),
+        number(job.attempts),
+        job.error_message or NOTHING,
+    ]
+
+
 def _rejection_cells(rejection: SyncRejection) -> list[Any]:
     return [_words(rejection.entity), rejection.record_id, rejection.reason]
 
@@ -113,6 +138,14 @@ PARTS = (
         headers=("step", "state", "attempts", "records seen", "note or error", "started", "took"),
         rows=_steps,
         cells=_step_cells,
+    ),
+    Part(
+        title="Background jobs",
+        name="jobs",
+        headers=("job", "state", "started by", "queued", "waited", "took", "attempts", "error"),
+        rows=lambda run: run.jobs.order_by("pk"),
+        cells=_job_cells,
+        note="What queued this sync and what did it; nothing for a sync at a terminal.",
     ),
     Part(
         title="Rejected records",

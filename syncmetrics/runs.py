@@ -8,6 +8,7 @@ it from the next `beat`, flush or `finish_run`.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from easel.redaction import clean, redact
+from syncmetrics.daily import add_run
+from syncmetrics.events import RunLog, write_end, write_error, write_start
 from syncmetrics.models import SyncRun, SyncStep
 from syncmetrics.process import ThisProcess, host_name, is_gone
 
@@ -131,6 +134,7 @@ def begin_run(run: SyncRun) -> SyncRun:
     for name, value in _of_this_process().items():
         setattr(run, name, value)
     _insert(run, durable=True)
+    write_start(run)
     return run
 
 
@@ -152,6 +156,8 @@ def claim_run(run: SyncRun) -> bool:
         sync_status=SyncRun.Status.IN_PROGRESS, sync_start_time=now, heartbeat_at=now, **_of_this_process()
     )
     run.refresh_from_db()
+    if claimed:
+        write_start(run)
     return bool(claimed)
 
 
@@ -244,7 +250,11 @@ def _close(run: SyncRun, error_class: str, error_message: str) -> bool:
     # The heartbeat is part of the condition: who shows life between our look and this stays alive.
     unchanged = _as_it_stands(run).filter(heartbeat_at=run.heartbeat_at)
     end = max(run.sync_start_time, run.heartbeat_at)
-    return _end(run, unchanged, SyncRun.Status.LOST, end, error_class, error_message)
+    lost = _end(run, unchanged, SyncRun.Status.LOST, end, error_class, error_message)
+    if lost:
+        said = partial(write_error, RunLog.of(run), error_message, kind=error_class)
+        transaction.on_commit(said, robust=True)
+    return lost
 
 
 def _as_it_stands(run: SyncRun) -> QuerySet[SyncRun]:
@@ -308,6 +318,8 @@ def _end(
         if ended:
             run.steps.filter(state=SyncStep.State.IN_PROGRESS).update(state=SyncStep.State.PENDING)
             run.refresh_from_db()
+            add_run(run)
+            transaction.on_commit(partial(write_end, run), robust=True)
     return bool(ended)
 
 

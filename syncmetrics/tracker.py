@@ -8,6 +8,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from syncmetrics.events import RunLog, write_error
 from syncmetrics.models import SyncCount, SyncRejection, SyncRun
 from syncmetrics.runs import RunTaken, finish_run, held, short, start_run
 
@@ -181,14 +183,19 @@ class SyncTracker:
         self,
         duration_ms: float = 0.0,
         *,
+        wait_ms: float = 0.0,
         failed: bool = False,
         rate_limited: bool = False,
         retried: bool = False,
     ) -> None:
-        """Count one HTTP request: how long it took, and whether it failed, was throttled, is repeated."""
+        """Count one HTTP request: how long it took, and whether it failed, was throttled, is repeated.
+
+        `wait_ms` is how long it was held back before, because requests were refused or failed.
+        """
         self._add_measured(
             api_calls_made=1,
             total_api_duration_ms=duration_ms,
+            api_wait_ms=wait_ms,
             api_calls_failed=int(failed),
             api_rate_limit_hits=int(rate_limited),
             api_retries=int(retried),
@@ -300,6 +307,9 @@ class SyncTracker:
         """Flush and end the run in one transaction, and return it as the database has it."""
         with transaction.atomic():
             self.flush()
+            if error is not None:
+                said = error if isinstance(error, BaseException) else short(error)
+                transaction.on_commit(partial(write_error, RunLog.of(self.run), said), robust=True)
             finish_run(self.run, status, error)
         return self.run
 

@@ -20,12 +20,12 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 
 from canvas.access import allowed_instances, has_instance, limit, set_limits
 from canvas.admin.limited import LimitedAdmin
-from canvas.models import Connection, Course, Export, Instance, InstanceLimit
+from canvas.models import Connection, Course, Export, Instance, InstanceLimit, Promise
 from canvas.models import User as CanvasUser
 from canvas.resources import RESOURCES
 from config.roles import ROLES, make_roles
 from syncmetrics.audit import record
-from syncmetrics.models import SyncRun
+from syncmetrics.models import AlertChannel, ApiToken, Incident, JobRun, ReportRecipient, SyncRun
 from tests import factories
 from tests.console import client_of, person, staff, text_of
 from tests.factories import ConnectionFactory, CourseFactory, InstanceFactory, UserFactory
@@ -46,12 +46,24 @@ RULES: list[tuple[str, str, str]] = [
     ("admin:login", "-", "-" + LOGGED_IN),  # who is logged in already is led to the home page
     ("admin:logout", "", "-" + LOGGED_IN),  # by POST only
     ("admin:jsi18n", LOGGED_IN, LOGGED_IN),
+    ("logmonitor:*", "VOAS", ""),  # all lines of all sites; those of one run have tests of their own
     ("admin:index", LOGGED_IN, LOGGED_IN),
     ("admin:search", LOGGED_IN, LOGGED_IN),
     ("admin:password_change*", LOGGED_IN, LOGGED_IN),
     ("admin:app_list", "VOASIX", "VOASIX"),
     ("admin:view_on_site", "", ""),  # nothing of ours has a page elsewhere
     ("admin:autocomplete", "VOASIX", "VOASIX"),  # asked for courses
+    # the API, where who is logged in is asked in JSON
+    ("metrics", "", ""),  # off unless PROMETHEUS_TOKEN is set
+    ("api:document", "-" + LOGGED_IN, ""),
+    ("api:show_sync", "VOASI", ""),
+    ("api:*", "VOASIX", ""),
+    # jobs, and one's own tokens; the one here is the superuser's
+    ("admin:syncmetrics_jobrun_change", "VOASI", ""),
+    ("admin:syncmetrics_apitoken_add", "VOASIX", "VOASIX"),
+    ("admin:syncmetrics_apitoken_change", "S", ""),
+    ("admin:syncmetrics_apitoken_revoke", "S", "S"),
+    ("admin:syncmetrics_apitoken_history", "S", "S"),
     # syncs
     ("admin:syncmetrics_syncrun_progress", "VOASI", "VOASI"),
     ("admin:syncmetrics_syncrun_resume", "OAS", "OAS"),
@@ -65,6 +77,19 @@ RULES: list[tuple[str, str, str]] = [
     ("admin:canvas_instance_change", "VOASI", "AS"),
     ("admin:canvas_instance_import", "AS", "AS"),
     ("admin:canvas_instance_process_import", "", "AS"),  # by POST only
+    # alerts and reports
+    ("admin:syncmetrics_incident_close", "OAS", "OAS"),
+    ("admin:syncmetrics_incident_change", "VOASI", ""),
+    ("admin:syncmetrics_alertchannel_changelist", "VOAS", "VOAS"),
+    ("admin:syncmetrics_alertchannel_history", "VOAS", "VOAS"),
+    ("admin:syncmetrics_alertchannel_change", "VOAS", "AS"),
+    ("admin:syncmetrics_alertchannel_*", "AS", "AS"),
+    ("admin:syncmetrics_reportrecipient_*", "AS", "AS"),
+    # dashboard and freshness promises
+    ("admin:syncmetrics_syncday_running", "VOASIX", "VOASIX"),
+    ("admin:canvas_promise_change", "VOASI", "AS"),
+    ("admin:canvas_promise_add", "AS", "AS"),
+    ("admin:canvas_promise_delete", "AS", "AS"),
     # exports; the one here is the superuser's
     ("admin:*_export", "OAS", "OAS"),
     ("admin:canvas_export_changelist", "OAS", "OAS"),
@@ -140,24 +165,31 @@ def things() -> dict[str, Any]:
     now = timezone.now()
     owner = staff("owner", superuser=True)
     interval = IntervalSchedule.objects.create(every=3, period="hours")
+    run = SyncRun.objects.create(
+        instance_key=site.pk,
+        connection_key=Connection.objects.get().pk,
+        sync_status="failed",
+        sync_end_time=now,
+    )
     found = [
         *rows,
         site,
         Connection.objects.get(),
-        SyncRun.objects.create(
-            instance_key=site.pk,
-            connection_key=Connection.objects.get().pk,
-            sync_status="failed",
-            sync_end_time=now,
-        ),
+        run,
+        JobRun.objects.create(task_id="one", name="canvas.sync_instance", run=run),
+        ApiToken.objects.create(user=owner, name="Nightly report", digest="0" * 64),
         Export.objects.create(
             owner=owner, table="canvas.course", format="csv", state="completed", ended_at=now
         ),
+        Promise.objects.create(instance=site, resource="courses", hours=24),
         staff("anybody"),
         Group.objects.create(name="Anything"),
         interval,
         CrontabSchedule.objects.create(),
         PeriodicTask.objects.create(name="Nightly", task="canvas.sync_connection", interval=interval),
+        Incident.objects.create(kind="failed", subject="x", about="prod", instance_key=site.pk),
+        AlertChannel.objects.create(name="Ops", url="json://localhost:1/secret"),
+        ReportRecipient.objects.create(email="ops@example.edu"),
         AccessAttempt.objects.create(username="x", ip_address="192.0.2.1", failures_since_start=1),
         AccessFailureLog.objects.create(username="x", ip_address="192.0.2.1"),
         AccessLog.objects.create(username="x", ip_address="192.0.2.1"),
@@ -185,6 +217,8 @@ def people(things) -> dict[str, Client]:
 def url_of(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
     """Return the address with the keys of things in it."""
     wanted = pattern.pattern.converters or dict.fromkeys(pattern.pattern.regex.groupindex)
+    if name == "api:show_sync":
+        return reverse(name, args=[things["syncmetrics_syncrun"].pk])
     if name == "admin:app_list":
         return reverse(name, args=["canvas"])
     if name == "admin:autocomplete":
@@ -202,7 +236,7 @@ def let_in(response: Any) -> bool:
     """Tell whether a page opened. Django leads from a row that one may not see to the home page."""
     if response.status_code == 302:
         return not response.url.startswith(reverse("admin:login")) and response.url != reverse("admin:index")
-    return response.status_code not in (403, 404, 405)
+    return response.status_code not in (401, 403, 404, 405)
 
 
 def contents() -> dict[str, list[Any]]:

@@ -107,6 +107,8 @@ def test_no_page_breaks_the_policy_or_asks_another_host(console, live_server, da
     expect(console.get_by_text("Everything is fine")).to_be_visible()
     visit(console, live_server, "syncmetrics_syncrun_change", data.pk)
     visit(console, live_server, "syncmetrics_syncrun_changelist")
+    visit(console, live_server, "syncmetrics_syncday_changelist")
+    expect(console.get_by_text("No sync is running.")).to_be_visible()
     visit(console, live_server, "canvas_course_changelist")
     visit(console, live_server, "canvas_course_change", Course.objects.get().pk)
     visit(console, live_server, "canvas_connection_change", data.connection_key)

@@ -11,11 +11,21 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from canvas.access import limit
+from canvas.admin.alerts import alert_problems
 from canvas.admin.connections import token_badge, token_end
+from canvas.freshness import Freshness, freshness
 from canvas.models import Connection, Instance
-from canvas.overview import Overview, Problem, RowCount, check_all, overviews, row_counts
+from canvas.overview import (
+    Overview,
+    Problem,
+    RowCount,
+    check_all,
+    check_promises,
+    overviews,
+    row_counts,
+)
 from syncmetrics.admin import rows_processed, run_link, short_error
-from syncmetrics.display import BAD, CARE, NOTHING, ago, badge, duration, number, run_badge
+from syncmetrics.display import BAD, CARE, GOOD, NOTHING, PLAIN, ago, badge, duration, number, run_badge
 from syncmetrics.models import SyncRun
 
 RECENT_RUNS = 10
@@ -28,12 +38,16 @@ def fill_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     may = request.user.has_perm
     if may("canvas.view_connection") and may("syncmetrics.view_syncrun"):
         found = overviews(limit(Connection.objects.all(), request.user))
+        groups = groupby(found, key=lambda overview: overview.connection.instance)
+        by_instance = {instance: list(group) for instance, group in groups}
+        fresh = freshness(by_instance)
+        problems = sorted([*check_all(found), *check_promises(fresh)], key=lambda problem: not problem.grave)
         context |= {
             "instances": [
-                _instance(request, instance, list(group))
-                for instance, group in groupby(found, key=lambda overview: overview.connection.instance)
+                {**_instance(request, instance, group), "freshness": _freshness(instance, fresh)}
+                for instance, group in by_instance.items()
             ],
-            "problems": [_problem(problem) for problem in check_all(found)],
+            "problems": [*map(_problem, problems), *alert_problems(request)],
             "recent_runs": {"headers": RUN_HEADERS, "rows": _recent_runs(request)},
         }
     return context
@@ -41,6 +55,8 @@ def fill_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _problem(problem: Problem) -> dict[str, Any]:
     subject = problem.subject
+    if isinstance(subject, Instance):
+        return {"badge": badge(subject.name, BAD), "text": problem.text, "url": _freshness_page()}
     page = "syncmetrics_syncrun" if isinstance(subject, SyncRun) else "canvas_connection"
     name = subject.connection_name if isinstance(subject, SyncRun) else subject.name
     return {
@@ -48,6 +64,25 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "text": problem.text,
         "url": reverse(f"admin:{page}_change", args=[subject.pk]),
     }
+
+
+def _freshness_page() -> str:
+    return reverse("admin:syncmetrics_syncday_changelist") + "#freshness"
+
+
+def _freshness(instance: Instance, found: list[Freshness]) -> dict[str, Any]:
+    """Return in a word whether promises are kept, and the age of what is oldest among what was promised."""
+    promised = [each for each in found if each.instance == instance and each.promised_hours is not None]
+    broken = sum(each.broken for each in promised)
+    ages = [each.age_hours for each in promised if each.age_hours is not None]
+    if not promised:
+        state = badge("nothing promised", PLAIN)
+    elif broken:
+        state = badge(f"{broken} older than promised", BAD)
+    else:
+        state = badge("as promised", GOOD)
+    oldest = duration(max(ages) * 3600) if ages else None
+    return {"state": state, "oldest": oldest, "url": _freshness_page()}
 
 
 def _instance(request: HttpRequest, instance: Instance, found: list[Overview]) -> dict[str, Any]:

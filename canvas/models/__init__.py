@@ -1,4 +1,4 @@
-"""The copy of Canvas: instances and connections, mirrored rows by subject, and sync scopes."""
+"""The copy of Canvas: instances and connections, mirrored rows by subject, sync scopes and promises."""
 
 from canvas.models.access import Export, InstanceLimit
 from canvas.models.accounts import Account, Term, User
@@ -7,6 +7,7 @@ from canvas.models.gradebook import Assignment, AssignmentGroup, Submission
 from canvas.models.groups import Group, GroupCategory, GroupMembership
 from canvas.models.instances import Connection, Instance, Shard
 from canvas.models.modules import Module, ModuleItem
+from canvas.models.promises import Promise
 from canvas.models.rows import CanvasRow
 from canvas.models.scopes import Scope
 
@@ -26,6 +27,7 @@ __all__ = [
     "InstanceLimit",
     "Module",
     "ModuleItem",
+    "Promise",
     "Scope",
     "Section",
     "Shard",

@@ -30,8 +30,10 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """A queue that takes everything, and does nothing: the keys of the runs handed to it."""
     handed: list[int] = []
     monkeypatch.setattr(tasks, "_check_queue", lambda: None)
-    monkeypatch.setattr(tasks.transaction, "on_commit", lambda send: send())
-    monkeypatch.setattr(tasks, "sync_instance", SimpleNamespace(delay=handed.append))
+    monkeypatch.setattr(tasks.transaction, "on_commit", lambda send, **_: send())
+    monkeypatch.setattr(
+        tasks, "sync_instance", SimpleNamespace(apply_async=lambda args, **_: handed.append(*args))
+    )
     return handed
 
 
@@ -413,10 +415,11 @@ def test_who_is_limited_to_sites_acts_on_those_and_connects_none(queue):
     assert limited.post(address("sync", mine)).status_code == 302
 
 
-def test_an_operator_cannot_replace_a_token_or_connect(operator):
-    assert operator.post(address("token", ConnectionFactory()), {"token": "x"}).status_code == 403
-    assert operator.post(reverse("admin:canvas_connection_add"), {}).status_code == 403
-    assert operator.get(reverse("admin:canvas_connection_add")).status_code == 403
+def test_a_viewer_cannot_replace_a_token_or_connect():
+    viewer = person("Viewer")
+    assert viewer.post(address("token", ConnectionFactory()), {"token": "x"}).status_code == 403
+    assert viewer.post(reverse("admin:canvas_connection_add"), {}).status_code == 403
+    assert viewer.get(reverse("admin:canvas_connection_add")).status_code == 403
 
 
 # --- progress -----------------------------------------------------------------------------------------

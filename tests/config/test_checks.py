@@ -34,6 +34,9 @@ def test_sound_settings_are_silent():
         ({"CANVAS_TOKEN_KEYS": [Fernet.generate_key().decode(), ""]}, "easel.E002", "base64"),
         ({"SYNC_LEASE_SECONDS": 29}, "easel.E001", "taken for lost"),
         ({"CANVAS_CONCURRENCY": 0}, "easel.E001", "in flight"),
+        ({"CONSOLE_URL": "easel.example.edu"}, "easel.E005", "https://easel.example.edu"),
+        ({"ALERT_SEND_SECONDS": 1}, "easel.E001", "second to start"),
+        ({"INCIDENT_DAYS": 0}, "easel.E001", "deleted"),
         ({"CANVAS_CURSOR_OVERLAP_SECONDS": -1}, "easel.E001", "skip"),
     ],
 )
@@ -101,9 +104,18 @@ def test_postgresql_has_no_sqlite_to_warn_of(db: None, monkeypatch: pytest.Monke
     assert found(databases=["default"]) == []
 
 
+def test_a_sender_that_mail_servers_refuse_is_warned_of(settings: Any):
+    settings.MAIL_SERVER_SET = True
+    (message,) = found()
+    assert message.id == "easel.W005"
+    assert "set DEFAULT_FROM_EMAIL" in (message.hint or "")
+    settings.DEFAULT_FROM_EMAIL = "easel@example.edu"
+    assert found() == []
+
+
 def test_every_check_is_registered_once():
     names = [check.__name__ for check in registry.get_checks() if check.__module__ == "config.checks"]
-    assert len(names) == len(set(names)) == 6
+    assert len(names) == len(set(names)) == 8
 
 
 def test_command_refuses_to_start_with_a_wrong_setting(

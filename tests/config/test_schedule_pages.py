@@ -205,8 +205,10 @@ def test_a_schedules_page_changes_when_and_whether(client):
 def queue(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     handed: list[int] = []
     monkeypatch.setattr(tasks, "_check_queue", lambda: None)
-    monkeypatch.setattr(tasks.transaction, "on_commit", lambda send: send())
-    monkeypatch.setattr(tasks, "sync_instance", SimpleNamespace(delay=handed.append))
+    monkeypatch.setattr(tasks.transaction, "on_commit", lambda send, **_: send())
+    monkeypatch.setattr(
+        tasks, "sync_instance", SimpleNamespace(apply_async=lambda args, **_: handed.append(*args))
+    )
     return handed
 
 

@@ -22,6 +22,8 @@ from tests.canvas.conftest import Ended, command, quick, said  # noqa: F401 - fi
 from tests.workers import Background, wait_for
 
 Run = Callable[..., Ended]
+ALL = len(UPKEEP) + 2
+"""Schedules of an installation with one connection."""
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def connection(db: None, quick: None) -> Any:  # noqa: F811
 def test_missing_schedules_are_made_and_syncs_are_off_at_first(connection: Connection, command: Run) -> None:  # noqa: F811
     done = command("ensure_schedules")
     assert done.status == 0
-    assert done.out.splitlines()[-1] == "5 of 5 schedules made."
+    assert done.out.splitlines()[-1] == f"{ALL} of {ALL} schedules made."
     rows = {row.name: row for row in PeriodicTask.objects.all()}
     assert {name for name, row in rows.items() if row.enabled} == {schedule.name for schedule in UPKEEP}
     full = rows["Sync main: everything"]
@@ -43,8 +45,8 @@ def test_missing_schedules_are_made_and_syncs_are_off_at_first(connection: Conne
         [connection.pk],
         {"mode": "full"},
     )
-    assert command("ensure_schedules").out == "0 of 5 schedules made.\n"
-    assert PeriodicTask.objects.count() == 5
+    assert command("ensure_schedules").out == f"0 of {ALL} schedules made.\n"
+    assert PeriodicTask.objects.count() == ALL
 
 
 def test_every_schedule_names_a_task_there_is(connection: Connection) -> None:
@@ -66,7 +68,7 @@ def test_what_an_operator_changed_stays_and_is_told(connection: Connection, comm
     assert "name Every hour, not Sync main: what changed" in done.out
     assert "when every hour, not every 30 minutes" in done.out
     assert "Find lost runs: left as it is (switched off, not on)." in done.out
-    assert done.out.splitlines()[-1] == "0 of 5 schedules made."
+    assert done.out.splitlines()[-1] == f"0 of {ALL} schedules made."
 
 
 def test_reset_brings_one_back(connection: Connection, command: Run) -> None:  # noqa: F811
@@ -80,7 +82,7 @@ def test_reset_brings_one_back(connection: Connection, command: Run) -> None:  #
     assert (row.crontab, row.enabled, str(row.interval)) == (None, False, "every 30 minutes")
     row.delete()
     assert command("ensure_schedules", "--reset", "Sync main: what changed").status == 0
-    assert PeriodicTask.objects.count() == 5
+    assert PeriodicTask.objects.count() == ALL
 
 
 def test_reset_of_an_unknown_name_lists_the_known(db: None, command: Run) -> None:  # noqa: F811

@@ -104,7 +104,7 @@ def test_every_number_reaches_its_column(begin: Begin):
     tracker = SyncTracker(begin())
     tracker.record("modules", processed=6, created=1, updated=2, unchanged=3, deleted=4, rejected=5)
     tracker.record_grades(7)
-    tracker.record_api_call(10.25, failed=True, rate_limited=True, retried=True)
+    tracker.record_api_call(10.25, wait_ms=1.5, failed=True, rate_limited=True, retried=True)
     tracker.record_database_operation(duration_ms=2.5, operations=3, rows_written=11)
     values = tracker.complete_partial("Two steps failed.").to_dict()
 
@@ -115,6 +115,7 @@ def test_every_number_reaches_its_column(begin: Begin):
         "calls_made": 1,
         "calls_failed": 1,
         "total_duration_ms": 10.25,
+        "wait_ms": 1.5,
         "rate_limit_hits": 1,
         "retries": 1,
     }

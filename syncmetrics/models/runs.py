@@ -88,6 +88,9 @@ class SyncRun(models.Model):
     api_calls_made = models.BigIntegerField(default=0)
     api_calls_failed = models.BigIntegerField(default=0)
     total_api_duration_ms = models.FloatField(default=0)
+    api_wait_ms = models.FloatField(
+        default=0, help_text="How long requests were held back after refusals and failures, added up."
+    )
     api_rate_limit_hits = models.BigIntegerField(default=0)
     api_retries = models.BigIntegerField(default=0)
     db_operations = models.BigIntegerField(default=0)

@@ -1,0 +1,104 @@
+"""What alerts say: what happened, since when, where to see it, what to do. No names of people, no tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from django.conf import settings
+from django.utils.timesince import timesince
+
+from easel.redaction import clean, redact
+from syncmetrics.alerts_sender import Message
+from syncmetrics.models import AlertDelivery, Incident, Kind
+
+TEXT_CHARACTERS = 300
+
+TO_DO: Mapping[str, str] = {
+    Kind.FAILED: "Open the run, read its error and its failed steps; mend the cause and press Resume.",
+    Kind.PARTIAL: "Open the run and look at its failed steps; the rest was kept. Resume repeats only those.",
+    Kind.LOST: "Its process ended without a word. See that the worker runs; most such syncs are resumed by"
+    " themselves, others by pressing Resume.",
+    Kind.STALE: "See why no sync has completed: Runs, Schedules, and the connection's token.",
+    Kind.ERROR_RATE: "Open the latest runs and see which requests fail; often Canvas is ill, or a token lost"
+    " rights.",
+}
+
+# A text from Canvas calls nobody: services read <!channel> and @everyone as names to ring.
+_CALLS = str.maketrans({"<": "(", ">": ")", "@": "(at)"})
+
+
+def plain(text: str, characters: int = TEXT_CHARACTERS) -> str:
+    """Return a text as a message may quote it: no secrets, no control characters, nobody called, short."""
+    return clean(redact(text), characters).translate(_CALLS)
+
+
+def moment(when: datetime) -> str:
+    """Return a point in time in UTC."""
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def page_of(incident: Incident) -> str:
+    """Return where to see it: an address if CONSOLE_URL is set, else the way there.
+
+    The path is written out, because asking Django for it would load the console into every worker.
+    """
+    if settings.CONSOLE_URL:
+        return f"{settings.CONSOLE_URL}/admin/syncmetrics/incident/{incident.pk}/change/"
+    return f"in the console under Incidents, number {incident.pk}"
+
+
+def message_of(delivery: AlertDelivery) -> Message:
+    """Return the message of one delivery."""
+    incident = delivery.incident
+    if delivery.what == AlertDelivery.What.RECOVERED:
+        return Message(f"Recovered: {_title(incident)}", _lines(_recovered(incident)), "success")
+    return Message(_title(incident), _lines(_began(incident)), "failure")
+
+
+def message_of_many(deliveries: Sequence[AlertDelivery]) -> Message:
+    """Return one message in place of many, for when everything breaks at once."""
+    lines = [
+        f"- {'Recovered: ' if each.what == AlertDelivery.What.RECOVERED else ''}{_title(each.incident)},"
+        f" {moment(each.incident.ended_at or each.incident.started_at)}"
+        for each in deliveries
+    ]
+    where = f"{settings.CONSOLE_URL}/admin/syncmetrics/incident/" if settings.CONSOLE_URL else "Incidents"
+    return Message(
+        f"Easel: {len(deliveries)} alerts at once", "\n".join([*lines, f"See: {where}"]), "failure"
+    )
+
+
+def test_message(name: str) -> Message:
+    """Return what the test button sends."""
+    where = f" at {settings.CONSOLE_URL}" if settings.CONSOLE_URL else ""
+    return Message(
+        "Test from Easel", f"This is a test of the channel {plain(name)} of the console{where}. All is well."
+    )
+
+
+def _title(incident: Incident) -> str:
+    return f"{incident.get_kind_display()}: {plain(incident.about, 150)}"
+
+
+def _began(incident: Incident) -> dict[str, str]:
+    return {
+        "What": plain(incident.text),
+        "Since": moment(incident.started_at),
+        "See": page_of(incident),
+        "Do": TO_DO[incident.kind],
+    }
+
+
+def _recovered(incident: Incident) -> dict[str, str]:
+    ended = incident.ended_at or incident.started_at
+    return {
+        "What": plain(incident.ending),
+        "Since": moment(ended),
+        "Lasted": timesince(incident.started_at, ended).replace("\xa0", " "),
+        "See": page_of(incident),
+    }
+
+
+def _lines(facts: Mapping[str, str]) -> str:
+    return "\n".join(f"{name}: {fact}" for name, fact in facts.items() if fact)
