@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import campus, end_to_end, incremental, peer, writer
+from bench import analyser, campus, dashboard, end_to_end, incremental, logs, peer, writer
 from bench.figures import Figure, show
 from bench.stage import KINDS, ROOT, BenchError, Stage
 
@@ -21,7 +21,10 @@ PARTS: Mapping[str, Callable[..., Iterator[Figure]]] = {
     "memory": end_to_end.run_large,
     "peer": peer.run,
     "incremental": incremental.run,
+    "logs": logs.run,
+    "analyser": analyser.run,
     "campus": campus.run,
+    "dashboard": dashboard.run,
 }
 
 

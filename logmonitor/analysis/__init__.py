@@ -1,0 +1,1 @@
+"""What the logs of the syncs say, counted: reading, aggregating, reporting."""
