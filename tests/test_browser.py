@@ -219,7 +219,7 @@ def watch_a_sync_to_its_end(page: Page, canvas: Sandbox) -> None:
 
 
 def see_in_two_clicks_why_it_fails(page: Page, live_server, canvas: Sandbox) -> None:
-    """From the home page: the failed run, then nothing more than reading."""
+    """From the home page: the failed run, which says why, and its lines in the log of errors."""
     canvas.set_faults("forbidden@courses/101/sections")
     visit(page, live_server, "canvas_connection_change", Connection.objects.get().pk)
     page.get_by_role("link", name="Sync now").click()
@@ -230,6 +230,10 @@ def see_in_two_clicks_why_it_fails(page: Page, live_server, canvas: Sandbox) -> 
     page.get_by_role("link", name="Home").click()
     page.get_by_role("link", name=f"Run {SyncRun.objects.latest('pk').pk}").first.click()
     expect(page.get_by_text(re.compile("1 of . steps failed")).first).to_be_visible()
+
+    page.get_by_role("link", name="errors", exact=True).click()
+    expect(page.get_by_text("NotPermitted").first).to_be_visible()
+    page.go_back()
 
 
 def test_a_viewer_has_no_buttons(console, live_server, data, operator):
