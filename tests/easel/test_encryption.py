@@ -24,7 +24,9 @@ def test_an_older_key_still_decrypts_until_it_is_rotated_away() -> None:
     assert decrypt(rotate(hidden, [NEW, OLD]), [NEW]) == "secret"
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", encrypt("secret", [OLD])])
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", encrypt("secret", [OLD])], ids=["nothing", "nonsense", "of another key"]
+)
 def test_what_no_key_decrypts_is_refused_without_a_hint_at_it(text: str) -> None:
     with pytest.raises(Undecipherable, match=r"^No key decrypts it\.$"):
         decrypt(text, [NEW])
