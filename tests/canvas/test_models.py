@@ -31,6 +31,7 @@ from canvas.models import (
     InstanceLimit,
     Module,
     ModuleItem,
+    Promise,
     Scope,
     Section,
     Shard,
@@ -174,6 +175,20 @@ def export_completed_without_an_end() -> Refused:
     return lambda: Export.objects.create(table="canvas.course", format="csv", state="completed")
 
 
+def promise_of_no_hours() -> Refused:
+    site = InstanceFactory()
+    Promise.objects.create(instance=site, hours=1)
+    return lambda: Promise.objects.create(instance=site, resource="users", hours=0)
+
+
+def promise_twice_of_a_resource() -> Refused:
+    site = InstanceFactory()
+    Promise.objects.create(instance=site, resource="users", hours=1)
+    Promise.objects.create(instance=site, resource="terms", hours=1)
+    Promise.objects.create(instance=InstanceFactory(), resource="users", hours=1)
+    return lambda: Promise.objects.create(instance=site, resource="users")
+
+
 BREAKS = {
     "shard_number_below_900": [shard_number_too_high, shard_number_too_low],
     "shard_once_per_instance": [shard_twice_on_one_instance],
@@ -184,6 +199,8 @@ BREAKS = {
     "limit_once_per_person": [limit_twice_of_a_person],
     "limit_once_per_group": [limit_twice_of_a_group],
     "export_end_when_ended": [export_at_work_with_an_end, export_completed_without_an_end],
+    "promise_of_an_hour_or_more": [promise_of_no_hours],
+    "promise_once_per_resource": [promise_twice_of_a_resource],
     "unique fields": [
         shard_number_used_again,
         two_instances_of_one_name,

@@ -33,7 +33,7 @@ RUN_KEYS = {
     "accounts", "terms", "api_metrics", "database",
 }  # fmt: skip
 COUNT_KEYS = {"processed", "created", "updated", "unchanged", "deleted", "rejected"}
-API_KEYS = {"calls_made", "calls_failed", "total_duration_ms", "rate_limit_hits", "retries"}
+API_KEYS = {"calls_made", "calls_failed", "total_duration_ms", "wait_ms", "rate_limit_hits", "retries"}
 DATABASE_KEYS = {"operations", "duration_ms", "rows_written"}
 
 
