@@ -178,10 +178,7 @@ class CanvasClient:
         outcome = raw if isinstance(raw, CanvasError) else self._judge(raw, url, target)
         interrupted = self._interrupted.is_set() and isinstance(outcome, CanvasError)
         retried = not last and not interrupted and _is_worth_retrying(outcome)
-        record = _record(target, raw, outcome, duration_ms, retried=retried)
-        self._observer(
-            record._replace(waited_ms=waited * 1000, paginated=is_further_page(target), ended_at=time.time())
-        )
+        self._observer(_record(target, raw, outcome, duration_ms, retried=retried, waited=waited))
         if interrupted:
             raise Interrupted("The request to Canvas was cancelled.")
         return outcome
@@ -264,10 +261,21 @@ def _record(
     duration_ms: float,
     *,
     retried: bool,
+    waited: float,
 ) -> RequestRecord:
-    status, received = (raw.status, raw.received) if isinstance(raw, RawAnswer) else (None, 0)
-    failed, throttled = isinstance(outcome, CanvasError), isinstance(outcome, Throttled)
-    return RequestRecord("GET", _path(target), status, duration_ms, throttled, retried, failed, received)
+    return RequestRecord(
+        "GET",
+        _path(target),
+        raw.status if isinstance(raw, RawAnswer) else None,
+        duration_ms,
+        throttled=isinstance(outcome, Throttled),
+        retried=retried,
+        failed=isinstance(outcome, CanvasError),
+        bytes=raw.received if isinstance(raw, RawAnswer) else 0,
+        waited_ms=waited * 1000,
+        paginated=is_further_page(target),
+        ended_at=time.time(),
+    )
 
 
 def _is_worth_retrying(outcome: Answer | CanvasError) -> TypeGuard[Unavailable]:

@@ -12,19 +12,6 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 SYNC = "canvas.sync_connection"
-WHAT: Mapping[str, str] = {
-    SYNC: "Sync",
-    "canvas.resume_lost_runs": "Resume lost syncs",
-    "syncmetrics.close_lost_runs": "Find lost runs",
-    "syncmetrics.tidy_job_log": "Tidy the job log",
-    "syncmetrics.watch_incidents": "Watch for incidents and send alerts",
-    "syncmetrics.send_report": "Send reports",
-    "syncmetrics.send_reports_again": "Send reports again that failed",
-    "logmonitor.clean_logs": "Clean up logs",
-    "syncmetrics.delete_old_runs": "Delete old runs",
-    "canvas.delete_expired_exports": "Delete old exports",
-    "celery.backend_cleanup": "Clear old results",
-}
 MODES: Mapping[str | None, str] = {
     None: "full the first time, incremental afterwards",
     "full": "full",
@@ -40,9 +27,10 @@ DAYS = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", 
 
 
 def what(task: PeriodicTask) -> str:
-    """Return what a schedule does; the task's own name where it is none of ours."""
-    words = WHAT.get(task.task, task.task)
-    return f"{words}: {MODES.get(mode_of(task), mode_of(task))}" if task.task == SYNC else words
+    """Return what a schedule does: as it was described, or else the task's own name."""
+    if task.task == SYNC:
+        return f"Sync: {MODES.get(mode_of(task), mode_of(task))}"
+    return str(task.description or task.task)
 
 
 def connection_of(task: PeriodicTask) -> int | None:

@@ -15,6 +15,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from canvas import tasks
 from canvas.models import InstanceLimit
 from config import schedule_pages
+from config.schedules import UPKEEP, create
 from config.timetable import connection_of, how_often, make_daily, make_interval, mode_of, next_run, what
 from syncmetrics.models import SyncRun
 from tests.console import client_of, staff, text_of
@@ -94,8 +95,10 @@ def test_what_a_schedule_syncs_is_read_from_its_arguments(args, kwargs, connecti
 
 def test_only_syncs_are_said_to_sync():
     assert what(schedule(kwargs='{"mode": "full"}')) == "Sync: full"
-    upkeep = schedule(name="y", task="syncmetrics.close_lost_runs", args="[3]")
-    assert (what(upkeep), connection_of(upkeep)) == ("Find lost runs", None)
+    upkeep = create(next(one for one in UPKEEP if one.task == "syncmetrics.close_lost_runs"))
+    upkeep.args = "[3]"
+    told = "Marks syncs as lost whose process died, or that no worker took."
+    assert (what(upkeep), connection_of(upkeep)) == (told, None)
     assert what(schedule(name="z", task="somebody.elses")) == "somebody.elses"
 
 
