@@ -6,7 +6,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -203,15 +202,6 @@ def test_many_courses_cost_as_many_queries_as_one(connection, django_assert_max_
 
     with django_assert_max_num_queries(10):
         list(freshness([connection.instance]))
-
-
-def test_constraints_refuse_two_promises_and_none_of_an_hour():
-    instance = InstanceFactory()
-    Promise.objects.create(instance=instance, resource="terms", hours=3)
-    with pytest.raises(IntegrityError), transaction.atomic():
-        Promise.objects.create(instance=instance, resource="terms", hours=4)
-    with pytest.raises(IntegrityError), transaction.atomic():
-        Promise.objects.create(instance=instance, resource="users", hours=0)
 
 
 # --- where people see it --------------------------------------------------------------------------
