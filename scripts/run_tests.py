@@ -65,11 +65,13 @@ def _say(*lines: str) -> None:
 
 def run_pass(database: str, arguments: list[str]) -> Pass:
     """Run pytest on one database, its output going to the terminal as it comes."""
-    workers = str(min(os.cpu_count() or 1, 4))
+    # One more than processors: some tests wait for a schedule, an outage, a lease.
+    workers = str(min(os.cpu_count() or 1, 4) + 1)
     _say("", f"--- {DATABASES[database]} ---")
     with tempfile.TemporaryDirectory(prefix="easel-report-") as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-n", workers, f"--junitxml={report}", *arguments]
+        options = ["-q", "-n", workers, "--dist", "worksteal", "--durations=10", f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", *options, *arguments]
         # The tests name their own settings; importing config above has named the product's.
         mine = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
         done = subprocess.run(command, env=mine | {"TEST_DATABASE": database})  # noqa: S603
