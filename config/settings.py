@@ -6,23 +6,17 @@ Each variable is listed in `.env.example` with its default; `docs/configuration.
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
-import environ
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
 from config.console import UNFOLD as UNFOLD
 from config.keys import read_or_make_key
 from config.redis_child import private_redis_url
 from easel.events import LOGGER_PREFIX, LOGS
+from easel.environment import BASE_DIR, VAR_DIR, env
+from easel.environment import CANVAS_SYNC_LOG_DIR as CANVAS_SYNC_LOG_DIR
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-env.read_env(os.environ.get("EASEL_ENV_FILE") or BASE_DIR / ".env")
-
-# Everything Easel writes without being told where: database, keys, private servers.
-VAR_DIR = Path(env.str("EASEL_VAR_DIR", default=str(BASE_DIR / "var")))
 VAR_DIR.mkdir(parents=True, exist_ok=True)
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -163,10 +157,6 @@ CONTENT_SECURITY_POLICY = {
 # --- Logs (docs/logs.md) ---------------------------------------------------------------------
 # The five logs of the syncs, each with its rotated files; off: they are not written at all.
 CANVAS_SYNC_LOGS = env.bool("CANVAS_SYNC_LOGS", default=True)
-_LOGS_ROOT = VAR_DIR.resolve() if env.str("EASEL_VAR_DIR", default="") else BASE_DIR
-CANVAS_SYNC_LOG_DIR = BASE_DIR / (
-    env.str("CANVAS_SYNC_LOG_DIR", default="") or _LOGS_ROOT / "logs" / "canvas_sync"
-)
 # A log is rotated when it is larger than this, and so many rotated files of each are kept.
 CANVAS_SYNC_LOG_MEGABYTES = env.float("CANVAS_SYNC_LOG_MEGABYTES", default=20)
 CANVAS_SYNC_LOG_FILES = env.int("CANVAS_SYNC_LOG_FILES", default=20)

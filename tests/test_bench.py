@@ -21,3 +21,11 @@ def test_quick_writer_benchmark_keeps_its_figures(tmp_path: Path) -> None:
     ratio = figures["SQLite: new rows / bare executemany"]
     assert ratio["target"] == 0.75
     assert ratio["median"] > 0
+
+
+def test_quick_analyser_benchmark_keeps_its_figures(tmp_path: Path) -> None:
+    figures = figures_of("analyser", tmp_path)
+    targets = {what: figure["target"] for what, figure in figures.items() if figure["target"]}
+    assert targets["one core / bare loop, CPU"] == 1.6
+    assert targets["start of manage.py analyze_logs"] == 0.6
+    assert all(figures[what]["median"] > 0 for what in targets)

@@ -50,7 +50,7 @@ def test_development_lock_agrees_with_the_runtime_lock() -> None:
 
 def read_variables() -> set[str]:
     """Return the names of the environment variables that the settings read."""
-    text = (ROOT / "config/settings.py").read_text()
+    text = "".join((ROOT / file).read_text() for file in ("config/settings.py", "easel/environment.py"))
     return set(re.findall(r"""\benv(?:\.\w+)?\(\s*["'](\w+)["']""", text))
 
 

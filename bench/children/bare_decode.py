@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
+from msgspec.structs import fields
 
 from bench.children.process import answer, read_options, spending
 from easel.events import COMMON, EVENTS, LOGS
-
-TYPES: dict[str, Any] = {
-    "run": int | None,
-    "user": int | None,
-    "records": dict[str, int],
-    "status": int | str | None,
-    "course": str | None,
-    "resumed_from": int | None,
-    "percent": float | None,
-}
-WHOLE = (
-    *("courses", "assignments", "submissions", "requests", "rows_written", "courses_done", "steps", "bytes"),
-    *("rows", "created", "updated", "unchanged", "deleted", "statements"),
-)
-REAL = ("seconds", "duration_ms", "waited_ms")
-FLAGS = ("dry_run", "paginated", "throttled", "retried", "failed")
-TYPES |= dict.fromkeys(WHOLE, int) | dict.fromkeys(REAL, float) | dict.fromkeys(FLAGS, bool)
+from logmonitor.analysis.lines import RECORDS
 
 
 def line_type(log: str) -> type[msgspec.Struct]:
-    """Return the type of a log's lines: all fields of all of its events, as declared."""
-    own = {name: None for event in EVENTS.values() if event.log == log for name in event.fields}
-    required: list[Any] = [(name, TYPES.get(name, str)) for name in COMMON]
-    optional: list[Any] = [(name, TYPES.get(name, str) | None, None) for name in own]
-    return msgspec.defstruct(f"{log}_line", required + optional)
+    """Return the type of a log's lines: the fields the analyser reads, typed as there but without bounds.
+
+    They stand in the order they are written in, which is the quickest to decode.
+    """
+    record = fields(RECORDS[log])
+    bounded = {one.name: one.type for one in record}
+    plain = get_type_hints(RECORDS[log]) | {"event": bounded["event"]}
+    written = [*COMMON, *(name for event in EVENTS.values() if event.log == log for name in event.fields)]
+    declared: list[Any] = [
+        (one.name, plain[one.name], *(() if one.required else (one.default,)))
+        for one in sorted(record, key=lambda one: written.index(one.name))
+    ]
+    return msgspec.defstruct(f"{log}_line", declared, kw_only=True, gc=False)
 
 
 def main() -> None:

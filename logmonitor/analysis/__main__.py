@@ -5,20 +5,37 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from logmonitor.analysis.command import DESCRIPTION, UsageError, add_arguments, run
 from logmonitor.analysis.engine import AnalysisError
 from logmonitor.analysis.sources import FolderError
 
+NAME = "python -m logmonitor.analysis"
 LOG_DIR = "logs/canvas_sync"
 INTERRUPTED = 130
 
 
 def main() -> int:
     """Run the analysis; return 0, 1 (failed), 2 (wrong usage) or 130 (interrupted)."""
-    parser = argparse.ArgumentParser(prog="python -m logmonitor.analysis", description=DESCRIPTION)
-    add_arguments(parser, os.environ.get("CANVAS_SYNC_LOG_DIR") or LOG_DIR)
-    options = vars(parser.parse_args())
+    log_dir = os.environ.get("CANVAS_SYNC_LOG_DIR") or LOG_DIR
+    options, unknown = options_of(sys.argv[1:], NAME, log_dir)
+    if unknown:
+        return _said(f"There is no option {unknown[0]}: {NAME} --help lists them.", 2)
+    return run_and_tell(options)
+
+
+def options_of(arguments: Sequence[str], name: str, log_dir: str) -> tuple[dict[str, Any], list[str]]:
+    """Return the options among some arguments, and what is none of ours; `name` is what it is called by."""
+    parser = argparse.ArgumentParser(prog=name, description=DESCRIPTION)
+    add_arguments(parser, log_dir)
+    options, unknown = parser.parse_known_args(arguments)
+    return vars(options), unknown
+
+
+def run_and_tell(options: dict[str, Any]) -> int:
+    """Run with these options, say what went wrong, and return the exit status."""
     try:
         run(options, sys.stdout)
         sys.stdout.flush()

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing.connection import Connection
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,6 @@ MOST_PROBLEMS = 1_000
 TRIES = 5
 OF_FILES = frozenset({"unreadable", "truncated", "damaged_file", "bomb"})
 """Kinds of problems that a file has or has not; all other kinds are counted by the line or the member."""
-
-_TS = attrgetter("ts")
 
 
 class AnalysisError(Exception):
@@ -67,8 +64,8 @@ class Analysis:
         records = decode_lines(log, lines, lambda kind, number: self.note(name, kind, number))
         records = selection.pick(log, records)
         if records:
-            moments = list(map(_TS, records))
-            self.counts[log].add(len(records), min(moments), max(moments))
+            moments = sorted([record.ts for record in records])  # nearly in order: quicker than looking twice
+            self.counts[log].add(len(records), moments[0], moments[-1])
             self.tallies.of(log).feed(records)
 
     def note(self, name: str, kind: str, number: int = 1) -> None:

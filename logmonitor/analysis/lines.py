@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -23,21 +23,29 @@ Run = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None
 Word = Annotated[str, Meta(max_length=200)]
 Text = Annotated[str, Meta(max_length=4_000)]
 
+Name = TypeVar("Name", bound=str)
 
-class Line(Struct, gc=False):
-    """What every line begins with, as far as it is needed."""
+
+class Line(Struct, Generic[Name], gc=False):
+    """What every line begins with, as far as it is needed; `Name` is which events it may be of.
+
+    Fields stand in the order they are written in, here and below: each is looked for behind the last one.
+    """
 
     ts: Moment
+    event: Name
     run: Run = None
     user: int | str | None = None
 
 
-class Operation(Line, gc=False, kw_only=True):
+OperationName = Literal[
+    "sync_started", "courses_planned", "course_synced", "step_synced", "sync_ended", "connection_tested"
+]
+
+
+class Operation(Line[OperationName], gc=False, kw_only=True):
     """A line of operations.log."""
 
-    event: Literal[
-        "sync_started", "courses_planned", "course_synced", "step_synced", "sync_ended", "connection_tested"
-    ]
     connection: Word = ""
     mode: Word = ""
     sync_type: Word = ""
@@ -46,7 +54,7 @@ class Operation(Line, gc=False, kw_only=True):
     state: Word = ""
     status: Word = ""
     seconds: Number = 0.0
-    records: dict[Word, Count] | None = None
+    records: dict[str, Count] | None = None
     courses: Count = 0
     assignments: Count = 0
     submissions: Count = 0
@@ -54,26 +62,23 @@ class Operation(Line, gc=False, kw_only=True):
     rows_written: Count = 0
 
 
-class Request(Line, gc=False, kw_only=True):
+class Request(Line[Literal["request"]], gc=False, kw_only=True):
     """A line of api_calls.log; most lines are these, and each bound costs time, so few are checked here."""
 
-    event: Literal["request"]
     method: Annotated[str, Meta(max_length=16)]
     path: str
     status: int | None
     duration_ms: Number
-    waited_ms: float = 0.0
     paginated: bool = False
     throttled: bool = False
     retried: bool = False
     failed: bool = False
+    waited_ms: float = 0.0
 
 
-class Write(Line, gc=False, kw_only=True):
+class Write(Line[Literal["bulk_upsert", "mark_deleted", "flush"]], gc=False, kw_only=True):
     """A line of database.log."""
 
-    event: Literal["bulk_upsert", "mark_deleted", "flush"]
-    duration_ms: Number
     entity: Word = ""
     rows: Count = 0
     created: Count = 0
@@ -81,32 +86,31 @@ class Write(Line, gc=False, kw_only=True):
     unchanged: Count = 0
     deleted: Count = 0
     statements: Count = 0
+    duration_ms: Number
 
 
-class Problem(Line, gc=False, kw_only=True):
+class Problem(Line[Literal["error", "record_rejected"]], gc=False, kw_only=True):
     """A line of errors.log."""
 
-    event: Literal["error", "record_rejected"]
-    message: Text
     connection: Word = ""
-    error_class: Word = ""
     step: Word = ""
     course: Key = None
+    error_class: Word = ""
     entity: Word = ""
     record_id: Key = None
+    message: Text
 
 
-class Progress(Line, gc=False, kw_only=True):
+class Progress(Line[Literal["progress"]], gc=False, kw_only=True):
     """A line of progress.log."""
 
-    event: Literal["progress"]
-    seconds: Number
     connection: Word = ""
     courses_done: Count = 0
     courses: Count | None = None
     percent: Annotated[float, Meta(ge=0, le=100)] | None = None
     rows: Count = 0
     requests: Count = 0
+    seconds: Number
 
 
 class AnyEvent(Struct):
@@ -115,7 +119,7 @@ class AnyEvent(Struct):
     event: str
 
 
-RECORDS: Mapping[str, type[Line]] = {
+RECORDS: Mapping[str, type[Line[Any]]] = {
     "operations": Operation,
     "api_calls": Request,
     "database": Write,

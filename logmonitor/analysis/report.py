@@ -132,11 +132,12 @@ def _api(analysis: Analysis, top: int) -> dict[str, Any]:
     buckets = tally.endpoints()
     endpoints = [_endpoint(name, found, tally.longest) for name, found in buckets.items()]
     endpoints.sort(key=lambda each: (-each["mean_ms"], each["endpoint"]))
-    named = dict(zip(FLAGS, ("paginated_requests", "rate_limit_hits", "retries", "failures"), strict=True))
+    named = dict(zip(FLAGS, ("rate_limit_hits", "retries", "failures"), strict=True))
     return _lines(analysis, "api_calls") | {
         "calls": tally.methods.total(),
         "by_method": _counts(tally.methods, top),
         "by_status": _counts(Counter({_status(key): n for key, n in tally.statuses.items()})),
+        "paginated_requests": tally.paginated,
         **{name: tally.flags[flag] for flag, name in named.items()},
         "waited_ms": _round(tally.waited),
         "duration": _duration(tally, buckets),

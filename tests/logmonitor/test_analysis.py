@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from easel.events import COMMON, EVENTS, LOGS
-from logmonitor.analysis import engine, plan, sources
+from logmonitor.analysis import engine, plan, sources, tallies
 from logmonitor.analysis.durations import RELATIVE_ERROR, buckets_of, percentile
-from logmonitor.analysis.lines import RECORDS
+from logmonitor.analysis.lines import RECORDS, Operation, Problem, Progress, Request
 from logmonitor.analysis.selection import moment
 from logmonitor.analysis.tables import plain, sections
-from logmonitor.analysis.tallies import Progress, Stretch
+from logmonitor.analysis.tallies import FLAGS, OperationsTally, ProblemsTally, RequestsTally, Stretch
 from logmonitor.analysis.wording import endpoint, like
 from tests.logmonitor.log_folder import BEGIN, analysed, line, request, requests, write
 
@@ -31,7 +35,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 @pytest.mark.parametrize("log", LOGS)
 def test_records_are_of_declared_events_and_fields(log: str) -> None:
-    hints = get_type_hints(RECORDS[log])
+    hints = {field.name: field.type for field in fields(RECORDS[log])}
     assert set(get_args(hints["event"])) == {name for name, event in EVENTS.items() if event.log == log}
     declared = {field for event in EVENTS.values() if event.log == log for field in event.fields}
     assert hints.keys() <= declared | COMMON.keys()
@@ -98,6 +102,59 @@ def test_requests_are_counted_by_method_status_and_endpoint(tmp_path: Path) -> N
         ("courses/:id/sections", 2),
         ("accounts/:id", 2),
     ]
+
+
+REQUESTS = st.builds(
+    Request,
+    st.just(BEGIN),
+    event=st.just("request"),
+    method=st.sampled_from(["GET", "GET", "POST", ""]),
+    path=st.sampled_from(["courses/1/users", "courses/22/users", "a\nb/7", "", "\u0663/é"]),
+    status=st.sampled_from([200, 200, 404, None]),
+    duration_ms=st.floats(0, 1e6),
+    waited_ms=st.sampled_from([0.0, -0.0, 2.5]),
+    paginated=st.booleans(),
+    throttled=st.booleans(),
+    retried=st.booleans(),
+    failed=st.booleans(),
+)
+
+
+@given(st.lists(st.lists(REQUESTS, min_size=1, max_size=8), min_size=1, max_size=4))
+def test_requests_counted_many_at_once_are_those_counted_one_by_one(blocks: list[list[Request]]) -> None:
+    tally, every = RequestsTally(), [one for block in blocks for one in block]
+    for block in blocks:
+        tally.feed(block)
+    assert tally.methods == Counter(one.method for one in every)
+    assert tally.statuses == Counter(one.status for one in every)
+    assert tally.paginated == sum(one.paginated for one in every)
+    for flag in FLAGS:
+        assert tally.flags[flag] == sum(getattr(one, flag) for one in every)
+    assert tally.waited == sum(one.waited_ms for one in every)
+    assert tally.total == pytest.approx(sum(one.duration_ms for one in every))
+    assert tally.longest == max(one.duration_ms for one in every)
+    told = defaultdict[str, Counter[int]](Counter)
+    for one in every:
+        told[endpoint(re.sub("[0-9]", "0", one.path))].update(buckets_of([one.duration_ms]))
+    assert tally.endpoints() == told
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=40), max_size=12))
+def test_slowest_courses_and_latest_errors_are_kept_however_they_come(parts: list[list[int]]) -> None:
+    courses, errors = OperationsTally(), ProblemsTally()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tallies, "MOST_KEPT", 7)
+        for part in filter(None, parts):
+            courses.feed(
+                [
+                    Operation(BEGIN, event="course_synced", run=1, course=n, seconds=n / 2, state="failed")
+                    for n in part
+                ]
+            )
+            errors.feed([Problem(BEGIN + timedelta(seconds=n), event="error", message=str(n)) for n in part])
+    kept = sorted(chain.from_iterable(parts), reverse=True)[:7]
+    assert courses.slowest == [(n / 2, str(n), 1, "failed") for n in kept]
+    assert [one.message for one in errors.latest] == [str(n) for n in kept]
 
 
 def test_database_is_counted_by_operation_and_entity(tmp_path: Path) -> None:
@@ -179,7 +236,7 @@ def test_stretches_of_a_run_put_together_tell_the_same_stall(steps: list[tuple[i
     def stretch(part: list[Progress]) -> Stretch:
         found = Stretch.beginning(part[0])
         for record in part:
-            found.follow(record.seconds, (record.courses_done, record.rows, record.requests))
+            found.follow([(record.seconds, (record.courses_done, record.rows, record.requests))])
         return found
 
     whole = stretch(records)

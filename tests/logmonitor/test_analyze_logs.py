@@ -181,6 +181,42 @@ def test_standalone_loads_no_django_and_says_the_same(folder: Path) -> None:
     assert done.stdout == "[]\n"
 
 
+def test_manage_py_analyses_before_django_is_loaded(own_site: dict[str, str], folder: Path) -> None:
+    variables = own_site | {"CANVAS_SYNC_LOG_DIR": str(folder)}
+    command = [sys.executable, "-X", "importtime", "manage.py", "analyze_logs", "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["api"]["calls"] == 20
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "logmonitor.analysis.engine" in loaded
+    assert loaded & {"django.core.management", "django.db", "celery", "config.settings"} == set()
+
+
+@pytest.mark.parametrize("options", [[], ["--verbosity", "1"]], ids=["without Django", "with Django"])
+def test_log_folder_is_that_of_the_environment_and_its_file(
+    options: list[str], manage: Callable[..., Any], folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own.env").write_text(f"CANVAS_SYNC_LOG_DIR={folder}\n")
+    done = manage("analyze_logs", "--json", *options, env={"EASEL_ENV_FILE": str(tmp_path / "own.env")})
+    assert json.loads(done.stdout)["log_dir"] == str(folder)
+    done = manage("analyze_logs", "--json", *options, env={"EASEL_VAR_DIR": str(tmp_path)})
+    assert done.returncode == 2
+    assert f"There is no folder {tmp_path / 'logs' / 'canvas_sync'}" in done.stderr
+
+
+def test_option_that_nobody_knows_ends_with_status_2_and_one_sentence(manage: Callable[..., Any]) -> None:
+    for done in (manage("analyze_logs", "--folder", "x"), standalone("--folder", "x")):
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "--folder" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+
+def test_help_lists_the_options(manage: Callable[..., Any]) -> None:
+    done = manage("analyze_logs", "--help")
+    assert done.returncode == 0
+    assert "--log-dir DIR" in done.stdout
+    assert "manage.py analyze_logs" in done.stdout
+
+
 def test_missing_folder_ends_with_status_2_and_one_line(
     manage: Callable[..., Any], tmp_path: Path
 ) -> None:  # fmt: skip
