@@ -30,17 +30,30 @@ def run(stage: Stage, rounds: int, *, quick: bool = False) -> Iterator[Figure]:
 
 
 def _cost(stage: Stage, kind: str, size: str, rounds: int) -> Iterator[Figure]:
+    before = _lines(stage)
     _sync(stage, kind, logs=True)  # the sandbox makes its data now
+    lines = _lines(stage) - before
     found: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    alone: list[float] = []
     for number in range(rounds):
         for logs in (number % 2 == 0, number % 2 == 1):
             found[logs].append(_sync(stage, kind, logs=logs))
-    label = KINDS[kind][0]
+        alone.append(stage.measure(kind, "empty", "lines", lines=lines)["cpu"])
+    part, label = f"logs, {size}, {lines:,} lines", KINDS[kind][0]
     for what in ("wall", "cpu"):
         with_logs, without = ([one[what] for one in found[logs]] for logs in (True, False))
-        yield Figure(f"logs, {size}", f"{label}: {what} with logs", "s", tuple(with_logs))
-        ratio = ratios(with_logs, without)
-        yield Figure(f"logs, {size}", f"{label}: {what} with logs / without", "×", ratio, COST_TARGET)
+        yield Figure(part, f"{label}: {what} with logs", "s", tuple(with_logs))
+        yield Figure(
+            part, f"{label}: {what} with logs / without", "×", ratios(with_logs, without), COST_TARGET
+        )
+    # The steady figure: two syncs differ by more than their logs cost.
+    share = ratios(alone, [one["cpu"] for one in found[False]])
+    yield Figure(part, f"{label}: cpu of the lines alone / of a sync without", "×", share, COST_TARGET - 1)
+
+
+def _lines(stage: Stage) -> int:
+    folder = stage.folder / "logs" / "canvas_sync"
+    return sum(lines_in(folder).values()) if folder.exists() else 0
 
 
 def _sync(stage: Stage, kind: str, *, logs: bool) -> dict[str, Any]:

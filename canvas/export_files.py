@@ -20,6 +20,7 @@ from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-unty
 
 from canvas.models import CanvasRow, Export
 from easel.ids import canvas_id
+from easel.spreadsheets import escape
 from syncmetrics.models import SyncCount, SyncRun
 from syncmetrics.serializer import COUNTS, ENTITIES
 
@@ -27,9 +28,6 @@ SHEET_ROWS = 1_048_576
 """What a worksheet holds (Excel specifications and limits)."""
 
 CELL_CHARACTERS = 32_767
-FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - spreadsheets take the wide ones too
-"""What makes a spreadsheet read text as a formula (OWASP, CSV injection)."""
-
 NOT_EXPORTED = frozenset(
     {
         *("id", "canvas_id", "row_hash", "instance"),
@@ -103,11 +101,6 @@ def _field_of(field: models.Field[Any, Any]) -> Field:
     if is_key or (is_id and issubclass(field.model, CanvasRow)):
         return Field(field.attname, f"{field.name.removesuffix('_id')}_canvas_id", widget=CanvasId())
     return Field(field.attname, field.name, widget=Value())
-
-
-def escape(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULA_STARTS) else text
 
 
 def _as_text(value: Any) -> Any:

@@ -12,12 +12,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
+from django.db.models import (
+    BooleanField,
+    Count,
+    ExpressionWrapper,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    prefetch_related_objects,
+)
 from django.utils import timezone
 
 from canvas.connect import REFUSED
 from canvas.lookup import rows_of
-from canvas.models import Connection, Course, Instance, Promise, Scope
+from canvas.models import Connection, Course, Instance, Scope
 from canvas.resources import RESOURCES, Level, Resource, RestListing
 from canvas.sync import OPEN_TO_ALL
 from syncmetrics.models import SyncRun, SyncStep
@@ -60,8 +72,9 @@ def broken_promises(now: datetime | None = None) -> list[Freshness]:
 
 
 def freshness(instances: Iterable[Instance] | None = None, *, now: datetime | None = None) -> list[Freshness]:
-    """Return how fresh each resource is that a connection can read; some five queries per instance."""
-    chosen = Instance.objects.order_by("name") if instances is None else instances
+    """Return how fresh each resource is that a connection can read; in three queries or so per instance."""
+    chosen = list(Instance.objects.order_by("name") if instances is None else instances)
+    prefetch_related_objects(chosen, "connections", "promises")
     now = now or timezone.now()
     return [found for instance in chosen for found in _Copy(instance, now).freshness()]
 
@@ -72,25 +85,23 @@ class _Copy:
     def __init__(self, instance: Instance, now: datetime) -> None:
         self._instance = instance
         self._now = now
-        self._connections = list(Connection.objects.filter(instance=instance))
-        self._scopes = Scope.objects.filter(connection__instance=instance)
+        self._connections = list(instance.connections.all())
+        self._scopes = Scope.objects.filter(connection__in=self._connections)
         if len(self._connections) > 1:
-            self._scopes = _without_superfluous(self._scopes, instance)
+            self._scopes = _without_superfluous(self._scopes)
 
     def freshness(self) -> Iterator[Freshness]:
         """Yield the freshness of each resource within reach of a connection."""
-        promises = dict(Promise.objects.filter(instance=self._instance).values_list("resource", "hours"))
+        promises = {each.resource: each.hours for each in self._instance.promises.all()}
         courses = _needed_courses(self._instance, self._connections, self._now)
         count = courses.count()
-        of_account = _by_resource(self._scopes.filter(course_id=0))
-        of_courses = _by_resource(self._scopes.filter(course_id__in=courses.values("pk")))
+        scopes = _by_resource(self._scopes.filter(Q(course_id=0) | Q(course_id__in=courses.values("pk"))))
         for resource in RESOURCES.values():
             if not self._reaches(resource):
                 continue
-            if self._is_by_course(resource):
-                read, needed, missing = of_courses.get(resource.name, {}), count, courses
-            else:
-                read, needed, missing = of_account.get(resource.name, {}), 1, Course.objects.none()
+            by_course = self._is_by_course(resource)
+            needed, missing = (count, courses) if by_course else (1, Course.objects.none())
+            read = scopes.get((resource.name, by_course), {})
             yield self._freshness(resource.name, read, needed, missing, promises)
 
     def _freshness(
@@ -148,30 +159,38 @@ class _Copy:
         return any(connection.account_admin for connection in self._connections)
 
 
-def _without_superfluous(scopes: QuerySet[Scope], instance: Instance) -> QuerySet[Scope]:
-    """Leave out the scopes of which another connection has a newer reading, or one at all."""
-    usable = Scope.objects.filter(
-        connection__instance=instance,
+def _without_superfluous(scopes: QuerySet[Scope]) -> QuerySet[Scope]:
+    """Leave out the scopes of which another connection has a newer reading, or one at all.
+
+    The newest of the others is looked up by their keys: asked for one that is newer, or by way of the
+    instance, SQLite looks through all readings of the resource, for each scope.
+    """
+    others = scopes.filter(
         resource=OuterRef("resource"),
         course_id=OuterRef("course_id"),
         refused_at=None,
         last_complete_at__isnull=False,
     ).exclude(pk=OuterRef("pk"))
-    newer = usable.filter(last_complete_at__gt=OuterRef("last_complete_at"))
-    unusable = Q(last_complete_at=None) | Q(refused_at__isnull=False)
-    return scopes.exclude(Exists(newer)).exclude(unusable & Exists(usable))
+    newest = others.order_by().values("course_id").annotate(newest=Max("last_complete_at")).values("newest")
+    return scopes.annotate(newest=Subquery(newest)).filter(
+        Q(newest=None) | Q(refused_at=None, last_complete_at__gte=F("newest"))
+    )
 
 
-def _by_resource(scopes: QuerySet[Scope]) -> dict[str, dict[str, Any]]:
-    """Return per resource how many scopes were read, how many are refused, and the age of the oldest."""
-    found = scopes.order_by().values("resource")
+def _by_resource(scopes: QuerySet[Scope]) -> dict[tuple[str, bool], dict[str, Any]]:
+    """Return how many scopes were read, how many are refused, and when the oldest was read.
+
+    Per resource, and whether of courses or of the whole account.
+    """
+    by_course = ExpressionWrapper(Q(course_id__gt=0), BooleanField())
+    found = scopes.order_by().annotate(by_course=by_course).values("resource", "by_course")
     usable = Q(refused_at=None, last_complete_at__isnull=False)
     figures = found.annotate(
         read=Count("course_id", filter=usable, distinct=True),
         refused=Count("course_id", filter=Q(refused_at__isnull=False), distinct=True),
         oldest=Min("last_complete_at", filter=usable),
     )
-    return {row["resource"]: dict(row) for row in figures}
+    return {(row["resource"], row["by_course"]): dict(row) for row in figures}
 
 
 def _needed_courses(instance: Instance, connections: Iterable[Connection], now: datetime) -> QuerySet[Course]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from canvas.freshness import Freshness, broken_promises
 from canvas.models import Connection
-from syncmetrics.incidents import Finding
+from syncmetrics.alerts.incidents import Finding
 from syncmetrics.models import Kind
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import BigIntegerField, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.timesince import timesince
 
@@ -16,9 +16,6 @@ from canvas.lookup import rows_of
 from canvas.models import Connection, Instance
 from canvas.resources import RESOURCES, Resource
 from syncmetrics.models import SyncCount, SyncRun
-
-STALE_AFTER = timedelta(days=2)
-"""A copy older than this needs a person: whatever ran it every night no longer does."""
 
 EXPIRES_SOON = timedelta(days=14)
 EXACT_ROWS = 100_000
@@ -55,7 +52,8 @@ class Overview:
 
     def problems(self, now: datetime) -> list[Problem]:
         """Return what needs a person, the token first: without it nothing else helps."""
-        return [*_token_problems(self.connection, now), *_run_problems(self, now), *_age_problems(self, now)]
+        never = [Problem("No full sync has completed yet", self.connection)] if not self.last_full else []
+        return [*_token_problems(self.connection, now), *_run_problems(self, now), *never]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +92,27 @@ def _latest(column: str, **conditions: str) -> Subquery:
     return Subquery(runs.order_by("-sync_start_time", "-pk").values(column)[:1])
 
 
+class _Number(Subquery):
+    """How many rows a query finds."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) found)"
+    output_field = BigIntegerField()
+    empty_result_set_value = 0  # of a site that has no keys yet
+
+
 def row_counts(instance: Instance) -> list[RowCount]:
-    """Return how many live rows there are of each resource.
+    """Return how many live rows there are of each resource, in one statement for all of them.
 
     Above `EXACT_ROWS`, the number that the last completed full sync listed.
     """
     of_instance = rows_of(instance.pk)
-    counts = {}
-    for name, resource in RESOURCES.items():
-        live = resource.model._default_manager.filter(of_instance, deleted_at=None)
-        counts[name] = live.order_by()[: EXACT_ROWS + 1].count()
+    live = {
+        name: resource.model._default_manager.filter(of_instance, deleted_at=None).order_by()
+        for name, resource in RESOURCES.items()
+    }
+    numbers = [_Number(rows.values("pk")[: EXACT_ROWS + 1]) for rows in live.values()]
+    found: tuple[int, ...] = Instance.objects.filter(pk=instance.pk).values_list(*numbers).get()
+    counts = dict(zip(live, found, strict=True))
     listed = _last_listed(instance) if max(counts.values()) > EXACT_ROWS else {}
     return [
         RowCount(RESOURCES[name], count, exact=True)
@@ -151,17 +160,6 @@ def _run_problems(overview: Overview, now: datetime) -> Iterator[Problem]:
         yield Problem(
             f"The sync at work has been silent for {timesince(run.heartbeat_at, now, depth=1)}", run
         )
-
-
-def _age_problems(overview: Overview, now: datetime) -> Iterator[Problem]:
-    if overview.last_full is None:
-        yield Problem("No full sync has completed yet", overview.connection)
-        return
-    runs = [run for run in (overview.last_full, overview.last_incremental) if run]
-    latest = max(run.sync_start_time for run in runs)
-    if now - latest > STALE_AFTER:
-        age = timesince(latest, now, depth=1)
-        yield Problem(f"No sync has completed for {age}", overview.connection, grave=True)
 
 
 def check_promises(found: Iterable[Freshness]) -> list[Problem]:

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from canvas.access import allowed_instances
 from canvas.admin.limited import LimitedAdmin
-from syncmetrics.job_pages import JobAdmin
+from syncmetrics.admin.jobs import JobAdmin
 from syncmetrics.models import JobRun
 
 

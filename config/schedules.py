@@ -70,7 +70,7 @@ UPKEEP = (
         "Tidy the job log",
         "syncmetrics.tidy_job_log",
         timedelta(minutes=5),
-        "Marks background jobs as lost that nobody works on, and deletes those of JOB_LOG_DAYS ago.",
+        "Marks background jobs as lost that nobody works on.",
     ),
     Schedule(
         "Watch for incidents",
@@ -96,7 +96,7 @@ UPKEEP = (
         "Send reports again",
         "syncmetrics.send_reports_again",
         timedelta(hours=1),
-        "Sends what the mail server did not take, and deletes records of INCIDENT_DAYS ago.",
+        "Sends what the mail server did not take.",
     ),
     Schedule(
         "Clean up logs",
@@ -106,10 +106,10 @@ UPKEEP = (
         kwargs={"max_log_lines": 10_000, "archive_age_days": 7, "delete_age_days": 30},
     ),
     Schedule(
-        "Delete old runs",
-        "syncmetrics.delete_old_runs",
+        "Delete old records",
+        "syncmetrics.prune_records",
         Daily(hour=2, minute=30),
-        "Deletes runs of RUN_DAYS ago with their steps; the figures of days stay.",
+        "Deletes old runs, jobs, incidents and the like (RUN_DAYS and others); the figures of days stay.",
     ),
     Schedule(
         "Delete old exports",

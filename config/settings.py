@@ -225,6 +225,9 @@ JOB_LOG_ERRORS_ONLY = env.list(
 )
 # Without a Redis of your own, `run_easel` starts a private one, at an address under VAR_DIR.
 CELERY_BROKER_URL = env.str("REDIS_URL", default="") or private_redis_url(VAR_DIR)
+# Each app's own list of what it keeps for how long (syncmetrics/retention.py).
+RETENTIONS = ["syncmetrics.retention.RETENTIONS"]
+
 # Tasks at once. One more than syncs at once, or a long sync holds up what finds lost ones.
 CELERY_WORKER_CONCURRENCY = env.int("WORKER_PROCESSES", default=4)
 # A task at work for longer is ended; a sync can then be resumed.
@@ -271,7 +274,7 @@ INCIDENT_DAYS = env.int("INCIDENT_DAYS", default=730)
 # Who says what is wrong beyond how runs end, by kind of incident.
 INCIDENT_SOURCES = {
     "stale": "canvas.incident_sources.broken_promises_of_freshness",
-    "error_rate": "syncmetrics.incidents.error_rates",
+    "error_rate": "syncmetrics.alerts.incidents.error_rates",
 }
 # The mail server of reports, such as smtp+tls://user:password@mail.example.edu:587; empty: none is sent.
 MAIL_SERVER_SET = bool(env.str("EMAIL_URL", default=""))

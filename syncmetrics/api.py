@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, defstruct
 from syncmetrics import summaries
 from syncmetrics.endpoints import BadParameter, Endpoint, NotThere, Viewer, read_moment
 from syncmetrics.models import SyncRun
-from syncmetrics.serializer import ENTITIES, run_to_dict, runs_to_dicts
+from syncmetrics.serializer import ENTITIES
 
 RECENT = 10
 MOST_RUNS = 100
@@ -194,7 +194,7 @@ def list_syncs(viewer: Viewer, query: RunQuery) -> dict[str, Any]:
     runs = list(found[: query.limit + 1])
     page = runs[: query.limit]
     more = viewer.address(before=page[-1].pk) if len(runs) > query.limit else None
-    return {"syncs": runs_to_dicts(page), "next": more}
+    return {"syncs": SyncRun.to_dicts(page), "next": more}
 
 
 def _matching(viewer: Viewer, query: RunQuery) -> QuerySet[SyncRun]:
@@ -225,10 +225,10 @@ def _connection_key(viewer: Viewer, name: str | None) -> int | None:
 
 def show_sync(viewer: Viewer, query: NoQuery, pk: int) -> dict[str, Any]:
     """Return one run."""
-    run = viewer.limit(SyncRun.objects.filter(pk=pk)).first()
+    run: SyncRun | None = viewer.limit(SyncRun.objects.filter(pk=pk)).first()
     if run is None:
         raise NotThere(f"There is no run {pk} that you may see.")
-    return run_to_dict(run)
+    return run.to_dict()
 
 
 def summarise(viewer: Viewer, query: SummaryQuery) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def show_dashboard(viewer: Viewer, query: SummaryQuery) -> dict[str, Any]:
     """Return a summary and the last runs it is about, whenever those were."""
     runs = _matching(viewer, RunQuery(connection=query.connection, user=query.user))
     recent = runs.order_by("-sync_start_time", "-pk").prefetch_related("counts")[:RECENT]
-    return {"summary": summarise(viewer, query), "recent_syncs": runs_to_dicts(recent)}
+    return {"summary": summarise(viewer, query), "recent_syncs": SyncRun.to_dicts(recent)}
 
 
 ENDPOINTS = (

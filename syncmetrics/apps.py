@@ -14,4 +14,4 @@ class SyncmetricsConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the job log's receivers, once there are models."""
-        from syncmetrics import job_signals  # noqa: F401, PLC0415
+        from syncmetrics.jobs import signals  # noqa: F401, PLC0415

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Max, Min, QuerySet
+from django.db.models import Min, QuerySet
 
 from syncmetrics.figures import MERGED, Figures
 from syncmetrics.models import DayFigures, SyncDay, SyncRun, SyncUserDay
@@ -114,25 +114,18 @@ def compare_days(*, rebuild: bool = False) -> Comparison:
 def first_whole_day() -> date | None:
     """Return the first day from which on every run is still kept; None when no run is.
 
-    Retention deletes what ended first. So only days up to the first kept end can have lost runs, and
-    those up to the last one that shows signs of it are left out.
+    Retention deletes whole days, what began first going first. Stopped halfway, it leaves one day without its
+    first runs.
     """
-    kept = SyncRun.objects.aggregate(start=Min("sync_start_time"), end=Min("sync_end_time"))
-    if kept["start"] is None:
+    start = SyncRun.objects.aggregate(first=Min("sync_start_time"))["first"]
+    if start is None:
         return None
-    day = first = day_of(kept["start"])
-    while kept["end"] and day <= day_of(kept["end"]):
-        if _lost_runs(day):
-            first = day + timedelta(days=1)
-        day += timedelta(days=1)
-    return first
+    day = day_of(start)
+    return day + timedelta(days=1) if _lost_runs(day) else day
 
 
 def _lost_runs(day: date) -> bool:
-    """Whether runs of a day were deleted: its rows remember when the first one started, and how many ran.
-
-    More runs than are kept may also be a wrong sum; then numbers of runs tell whether any are missing.
-    """
+    """Whether the first runs of a day were deleted: its rows remember when the first one began."""
     with transaction.atomic():
         stored, right = _stored(day), _right(day)
     for table, rows in stored.items():
@@ -142,15 +135,7 @@ def _lost_runs(day: date) -> bool:
                 own.first_start is None or (figures.first_start or own.first_start) < own.first_start
             ):
                 return True
-            if figures.ended > own.ended and _numbers_are_missing(day):
-                return True
     return False
-
-
-def _numbers_are_missing(day: date) -> bool:
-    near = SyncRun.objects.filter(sync_start_time__lt=start_of(day) + timedelta(days=2))
-    found = near.aggregate(first=Min("pk"), last=Max("pk"), number=Count("pk"))
-    return bool(found["number"]) and found["last"] - found["first"] + 1 != found["number"]
 
 
 def _days_since(first: date) -> list[date]:

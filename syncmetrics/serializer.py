@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count
-
-if TYPE_CHECKING:  # the models import this module, so that every run has its `to_dict`
+if TYPE_CHECKING:
     from syncmetrics.models import SyncRun
 
 # Always present in the JSON, with zeros where nothing was counted; others appear when counted.
@@ -31,22 +29,12 @@ ENTITIES = (
 COUNTS = ("processed", "created", "updated", "unchanged", "deleted", "rejected")
 
 
-def run_to_dict(run: SyncRun) -> dict[str, Any]:
-    """Return a run as plain JSON values, keys as people script against them.
+def run_to_dict(run: SyncRun, steps: Mapping[str, int]) -> dict[str, Any]:
+    """Return a run as plain JSON values, keys as people script against them; `to_dict` of a run gives it.
 
-    Times are ISO 8601 in UTC ending in Z, durations seconds or milliseconds as named.
+    `steps` says how many of its steps are in each state. Times are ISO 8601 in UTC ending in Z, durations
+    seconds or milliseconds as named.
     """
-    return runs_to_dicts([run])[0]
-
-
-def runs_to_dicts(runs: Iterable[SyncRun]) -> list[dict[str, Any]]:
-    """Return each of some runs as `run_to_dict` does, in one query if their `counts` are prefetched."""
-    runs = list(runs)
-    steps = _steps(runs)
-    return [_fields(run, steps[run.pk]) for run in runs]
-
-
-def _fields(run: SyncRun, steps: Mapping[str, int]) -> dict[str, Any]:
     return {
         "id": run.pk,
         "sync_task_id": run.sync_task_id,
@@ -91,19 +79,6 @@ def _fields(run: SyncRun, steps: Mapping[str, int]) -> dict[str, Any]:
 def _entities(run: SyncRun) -> dict[str, dict[str, int]]:
     counted = {row.entity: {name: getattr(row, name) for name in COUNTS} for row in run.counts.all()}
     return {entity: dict.fromkeys(COUNTS, 0) for entity in ENTITIES} | counted
-
-
-def _steps(runs: Collection[SyncRun]) -> dict[int, dict[str, int]]:
-    """Return how many steps each run has in each state."""
-    # The models import this module, so that every run has its `to_dict`.
-    from syncmetrics.models import SyncStep  # noqa: PLC0415
-
-    found: dict[int, dict[str, int]] = {run.pk: {} for run in runs}
-    # Counted by the database: a run over a whole institution has thousands of steps.
-    states = SyncStep.objects.filter(run__in=found).order_by().values_list("run", "state")
-    for key, state, number in states.annotate(Count("pk")):
-        found[key][state] = number
-    return found
 
 
 def _utc(moment: datetime | None) -> str | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
-from django.conf import settings
 
-from syncmetrics import alerts, incidents, jobs, reports, retention, runs
+from syncmetrics import retention, runs
+from syncmetrics.alerts import deliveries, incidents
+from syncmetrics.jobs import life
+from syncmetrics.reports import sending
 
 log = logging.getLogger(__name__)
 
@@ -21,31 +23,30 @@ def close_lost_runs() -> None:
 
 @shared_task(name="syncmetrics.tidy_job_log")
 def tidy_job_log() -> dict[str, int]:
-    """Mark jobs as lost whose worker died or that no worker took, and delete old ones; how many."""
-    return {"lost": jobs.close_lost_jobs(), "deleted": jobs.delete_old_jobs(settings.JOB_LOG_DAYS)}
+    """Mark jobs as lost whose worker died or that no worker took; how many."""
+    return {"lost": life.close_lost_jobs()}
 
 
-@shared_task(name="syncmetrics.delete_old_runs")
-def delete_old_runs() -> dict[str, int]:
-    """Delete the runs that ended RUN_DAYS ago; how many."""
-    return {"deleted": retention.delete_old_runs(settings.RUN_DAYS)}
+@shared_task(name="syncmetrics.prune_records")
+def prune_records() -> dict[str, int]:
+    """Delete what every app keeps no longer; how many rows of what."""
+    return retention.delete_all_old()
 
 
 @shared_task(name="syncmetrics.watch_incidents")
 def watch_incidents() -> dict[str, int]:
     """Open and close incidents, and send the alerts that wait; how many were sent."""
     incidents.watch()
-    return {"sent": alerts.send_waiting()}
+    return {"sent": deliveries.send_waiting()}
 
 
 @shared_task(name="syncmetrics.send_report")
 def send_report(report: str) -> dict[str, int]:
     """Send the weekly or the monthly report of the period that ended last to who has not got it yet."""
-    return {"sent": reports.send_report(report)}
+    return {"sent": sending.send_report(report)}
 
 
 @shared_task(name="syncmetrics.send_reports_again")
 def send_reports_again() -> dict[str, int]:
-    """Send the reports that a mail server did not take, and delete old records of incidents and reports."""
-    sent = reports.send_again()
-    return {"sent": sent, "deleted": incidents.delete_old_incidents() + reports.delete_old_sendings()}
+    """Send the reports that a mail server did not take; how many were sent."""
+    return {"sent": sending.send_again()}

@@ -11,6 +11,7 @@ from typing import Any
 from bench.children.process import answer, read_options
 
 RUNS_A_DAY = 48
+DAYS_A_CHUNK = 30
 ENTITIES = ("courses", "users", "sections", "enrollments", "assignments", "submissions", "modules", "groups")
 
 
@@ -27,7 +28,7 @@ def main() -> None:
 
     last = date.today()
     SyncDay.objects.bulk_create(_days(last, options["days"], options["connections"]), batch_size=500)
-    _spread_over_users(database, options["users"])
+    _spread_over_users(database, last - timedelta(days=options["days"] - 1), last, options["users"])
     with database.cursor() as cursor:
         cursor.execute("ANALYZE")
     client = Client(HTTP_HOST="localhost")
@@ -44,7 +45,7 @@ def main() -> None:
     taken: dict[str, list[float]] = {}
     for _ in range(options["rounds"]):
         for what, ask in asked.items():
-            whole, queries = _ask(database, ask)
+            whole, queries = time_queries(database, ask)
             taken.setdefault(f"{what}, all", []).append(whole)
             taken.setdefault(f"{what}, database", []).append(queries)
     rows = {"days": SyncDay.objects.count(), "user_days": SyncUserDay.objects.count()}
@@ -82,32 +83,41 @@ def _days(last: date, days: int, connections: int) -> Iterator[Any]:
                 )
 
 
-def _spread_over_users(database: Any, users: int) -> None:
-    """Give every user a row for every day and connection, by the database itself."""
+def _spread_over_users(database: Any, first: date, last: date, users: int) -> None:
+    """Give every user a row for every day and connection, by the database itself, a month at a time.
+
+    In one transaction the millions of rows would also stand in the journal, all at once.
+    """
+    statement = _spreading(database, users)
+    while first <= last:
+        after = first + timedelta(days=DAYS_A_CHUNK)
+        with database.cursor() as cursor:
+            cursor.execute(statement, [first, after])
+        first = after
+
+
+def _spreading(database: Any, users: int) -> str:
     from syncmetrics.models import SyncUserDay  # noqa: PLC0415
 
-    columns = [field.column for field in SyncUserDay._meta.concrete_fields if not field.primary_key]
+    cast = "::jsonb" if database.vendor == "postgresql" else ""
     given = {
         "user_id": "users.number",
-        "durations": "'{\"500\": 1}'",
-        "entities": '\'{"courses": {"processed": 9}}\'',
+        "durations": f"'{{\"500\": 1}}'{cast}",
+        "entities": f'\'{{"courses": {{"processed": 9}}}}\'{cast}',
     }
-    cast = "::jsonb" if database.vendor == "postgresql" else ""
-    chosen = [
-        given[name] + (cast if name != "user_id" else "") if name in given else f"days.{name}"
-        for name in columns
-    ]
-    with database.cursor() as cursor:
-        cursor.execute(
-            f"WITH RECURSIVE users(number) AS"
-            f" (SELECT 1 UNION ALL SELECT number + 1 FROM users WHERE number < {users})"
-            f" INSERT INTO syncmetrics_syncuserday ({', '.join(columns)})"
-            f" SELECT {', '.join(chosen)} FROM syncmetrics_syncday days CROSS JOIN users"
-            f" WHERE days.mode = 'incremental' ORDER BY days.id, users.number"
-        )
+    columns = [field.column for field in SyncUserDay._meta.concrete_fields if not field.primary_key]
+    chosen = [given.get(name, f"days.{name}") for name in columns]
+    return (
+        f"WITH RECURSIVE users(number) AS"
+        f" (SELECT 1 UNION ALL SELECT number + 1 FROM users WHERE number < {users})"
+        f" INSERT INTO syncmetrics_syncuserday ({', '.join(columns)})"
+        f" SELECT {', '.join(chosen)} FROM syncmetrics_syncday days CROSS JOIN users"
+        f" WHERE days.mode = 'incremental' AND days.day >= %s AND days.day < %s"
+        f" ORDER BY days.id, users.number"
+    )
 
 
-def _ask(database: Any, ask: Any) -> tuple[float, float]:
+def time_queries(database: Any, ask: Any) -> tuple[float, float]:
     """Return how long an answer took in all, and how long its queries take with all of their rows."""
     queries: list[tuple[str, Any]] = []
 

@@ -19,7 +19,7 @@ from canvas.sync import SyncOptions, UsageError
 from canvas.tasks import QueueUnreachable, enqueue_sync
 from canvas.tokens import TokenUnreadable
 from syncmetrics.actions import Action, Outcome
-from syncmetrics.admin import run_link
+from syncmetrics.admin.runs import run_link
 from syncmetrics.models import SyncRun
 from syncmetrics.runs import RunActive, request_cancel, resumable
 

@@ -27,9 +27,10 @@ from canvas.access import MAY_SYNC
 from canvas.admin.limited import LimitedAdmin
 from canvas.models import Connection
 from syncmetrics.actions import ActingAdmin, Action, Outcome
-from syncmetrics.admin import run_link
-from syncmetrics.alerts import broken_channels, try_channel
-from syncmetrics.alerts_sender import NotSent, check_url
+from syncmetrics.admin.runs import run_link
+from syncmetrics.alerts.deliveries import broken_channels, try_channel
+from syncmetrics.alerts.incidents import end
+from syncmetrics.alerts.sender import NotSent, check_url
 from syncmetrics.display import (
     BAD,
     CARE,
@@ -45,10 +46,9 @@ from syncmetrics.display import (
     one_line,
     yes_or_no,
 )
-from syncmetrics.incidents import end
 from syncmetrics.models import AlertChannel, AlertDelivery, Incident, Kind, ReportRecipient
-from syncmetrics.reports import failed_sendings, send_to
-from syncmetrics.reports_content import STARTS, content_of, last_period
+from syncmetrics.reports.content import STARTS, content_of, last_period
+from syncmetrics.reports.sending import failed_sendings, send_to
 
 MAY_CHANGE_CHANNELS = "syncmetrics.change_alertchannel"
 MAY_CHANGE_RECIPIENTS = "syncmetrics.change_reportrecipient"
@@ -190,10 +190,15 @@ class IncidentAdmin(LimitedAdmin, ActingAdmin, ReadOnlyAdmin):
 def _standing(delivery: AlertDelivery) -> SafeString:
     colour = DELIVERY_COLOURS.get(AlertDelivery.State(delivery.state), PLAIN)
     mark = badge(delivery.get_state_display(), colour)
-    return format_html("{} {}", mark, moment(delivery.sent_at)) if delivery.sent_at else mark
+    when = moment(delivery.sent_at) if delivery.sent_at else ""
+    doubt = badge("may have been sent twice", CARE) if delivery.interrupted else ""
+    return format_html("{} {} {}", mark, when, doubt)
 
 
 # --- channels -------------------------------------------------------------------------------------
+
+
+WHEN = ("on_failed", "on_partial", "on_lost", "on_stale", "on_error_rate", "error_rate_percent")
 
 
 class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -215,7 +220,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = AlertChannel
-        fields = ("name", "enabled", "on_failed", "on_partial", "on_lost", "on_stale", "on_error_rate")
+        fields = ("name", "enabled", *WHEN)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -282,7 +287,7 @@ class ChannelAdmin(LimitedAdmin, ActingAdmin, ConsoleAdmin):
         (None, {"fields": ("name", "url", "enabled")}),
         (
             "Tell when",
-            {"fields": ("on_failed", "on_partial", "on_lost", "on_stale", "on_error_rate", "connections")},
+            {"fields": (*WHEN, "connections")},
         ),
         ("How it does", {"fields": (("state", "service"), ("sent", "failed"), "last_error")}),
     )
@@ -293,8 +298,8 @@ class ChannelAdmin(LimitedAdmin, ActingAdmin, ConsoleAdmin):
         sets = (what, when, how) if obj else (what, when)
         if self.has_change_permission(request, obj) or not obj:
             return sets
-        tell = ("on_failed", "on_partial", "on_lost", "on_stale", "on_error_rate", "of_connections")
-        return ((None, {"fields": ("name", "enabled")}), ("Tell when", {"fields": tell}), how)
+        tell = {"fields": (*WHEN, "of_connections")}
+        return ((None, {"fields": ("name", "enabled")}), ("Tell when", tell), how)
 
     def get_readonly_fields(self, request: HttpRequest, obj: AlertChannel | None = None) -> Any:
         """Add the connections in words for who only looks."""

@@ -24,7 +24,7 @@ from canvas.overview import (
     overviews,
     row_counts,
 )
-from syncmetrics.admin import rows_processed, run_link, short_error
+from syncmetrics.admin.runs import rows_processed, run_link, short_error
 from syncmetrics.display import BAD, CARE, GOOD, NOTHING, PLAIN, ago, badge, duration, number, run_badge
 from syncmetrics.models import SyncRun
 

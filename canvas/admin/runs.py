@@ -8,7 +8,7 @@ from canvas.admin.actions import RUN_ACTIONS
 from canvas.admin.exports import ExportPages
 from canvas.admin.limited import LimitedAdmin
 from syncmetrics.actions import ActingAdmin
-from syncmetrics.admin import RunAdmin
+from syncmetrics.admin.runs import RunAdmin
 from syncmetrics.models import SyncRun
 
 admin.site.unregister(SyncRun)

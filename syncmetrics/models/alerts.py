@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -33,6 +34,13 @@ class AlertChannel(models.Model):
     on_lost = models.BooleanField("a sync is lost", default=True)
     on_stale = models.BooleanField("a promise of freshness is broken", default=True)
     on_error_rate = models.BooleanField("many requests fail", default=True)
+    error_rate_percent = models.FloatField(
+        "many are more than",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="Percent of the requests; empty: ALERT_ERROR_RATE_PERCENT.",
+    )
     connection_keys = models.JSONField(default=list, blank=True, help_text="None: all connections.")
     last_sent_at = models.DateTimeField("last sent", null=True, editable=False)
     last_error = models.TextField(blank=True, editable=False)
@@ -42,6 +50,12 @@ class AlertChannel(models.Model):
     class Meta:
         verbose_name = "alert channel"
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(error_rate_percent=None) | Q(error_rate_percent__range=(0, 100)),
+                name="alertchannel_error_rate_is_a_percentage",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -55,10 +69,20 @@ class AlertChannel(models.Model):
     def url(self, value: str) -> None:
         self.url_ciphertext = encryption.encrypt(value, settings.CANVAS_TOKEN_KEYS)
 
-    def wants(self, kind: str, connections: frozenset[int]) -> bool:
-        """Tell whether it is told of something of this kind, which touches these connections."""
+    @property
+    def error_rate(self) -> float:
+        """Of more failed requests than this, in percent, it is told."""
+        own = self.error_rate_percent
+        return settings.ALERT_ERROR_RATE_PERCENT if own is None else own
+
+    def wants(self, kind: str, connections: frozenset[int], error_rate: float | None = None) -> bool:
+        """Tell whether it is told of something of this kind, which touches these connections.
+
+        `error_rate`: the percentage of requests that failed, where that is what is told.
+        """
         chosen = set(self.connection_keys)
-        return bool(getattr(self, f"on_{kind}")) and (not chosen or not chosen.isdisjoint(connections))
+        told = bool(getattr(self, f"on_{kind}")) and (not chosen or not chosen.isdisjoint(connections))
+        return told and (error_rate is None or error_rate > self.error_rate)
 
 
 class Incident(models.Model):
@@ -136,6 +160,9 @@ class AlertDelivery(models.Model):
     attempts = models.IntegerField(default=0)
     due_at = models.DateTimeField(default=timezone.now)
     claimed_until = models.DateTimeField(null=True, blank=True)
+    interrupted = models.BooleanField(
+        default=False, help_text="A worker was killed while it sent this: nobody knows whether it arrived."
+    )
     sent_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
 

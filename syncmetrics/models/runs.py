@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from syncmetrics.serializer import run_to_dict
@@ -145,7 +146,14 @@ class SyncRun(models.Model):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the run as the JSON object that commands, endpoints and exports publish."""
-        return run_to_dict(self)
+        return SyncRun.to_dicts([self])[0]
+
+    @staticmethod
+    def to_dicts(runs: Iterable[SyncRun]) -> list[dict[str, Any]]:
+        """Return each of some runs as `to_dict` does, in one query if their `counts` are prefetched."""
+        runs = list(runs)
+        steps = SyncStep.states_of(run.pk for run in runs)
+        return [run_to_dict(run, steps[run.pk]) for run in runs]
 
 
 class SyncCount(models.Model):
@@ -205,6 +213,16 @@ class SyncStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.title or self.key}: {self.state}"
+
+    @classmethod
+    def states_of(cls, runs: Iterable[int]) -> dict[int, dict[str, int]]:
+        """Return by the key of a run how many of its steps are in each state."""
+        found: dict[int, dict[str, int]] = {run: {} for run in runs}
+        # Counted by the database: a run over a whole institution has thousands of steps.
+        states = cls._default_manager.filter(run__in=found).order_by().values_list("run", "state")
+        for run, state, number in states.annotate(Count("pk")):
+            found[run][state] = number
+        return found
 
 
 class SyncRejection(models.Model):

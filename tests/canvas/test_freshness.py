@@ -200,7 +200,7 @@ def test_many_courses_cost_as_many_queries_as_one(connection, django_assert_max_
     for number in range(20):
         read(connection, "sections", number, of=course(connection))
 
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(6):
         list(freshness([connection.instance]))
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from canvas.incident_sources import broken_promises_of_freshness
 from canvas.models import Promise, Scope
-from syncmetrics.incidents import watch
+from syncmetrics.alerts.incidents import watch
 from syncmetrics.models import AlertChannel, AlertDelivery, Incident
 from tests.factories import ConnectionFactory, InstanceFactory
 

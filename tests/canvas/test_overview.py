@@ -8,8 +8,9 @@ import pytest
 from django.utils import timezone
 
 from canvas import overview
-from canvas.models import Connection
-from canvas.overview import check_all, overviews, row_counts
+from canvas.freshness import freshness
+from canvas.models import Connection, Promise, Scope
+from canvas.overview import check_all, check_promises, overviews, row_counts
 from syncmetrics.models import SyncCount, SyncRun
 from tests.factories import ConnectionFactory, CourseFactory, SubmissionFactory
 
@@ -102,12 +103,17 @@ def test_a_silent_run_is_named_and_a_busy_one_is_not(settings):
     assert not grave
 
 
-def test_a_copy_that_grows_old_is_named():
-    connection = ConnectionFactory()
+def test_age_is_judged_by_promises_alone():
+    connection = ConnectionFactory(account_admin=True)
     make_run(connection, days=9)
-    make_run(connection, days=3, mode="incremental")
+    read = timezone.now() - timedelta(days=9)
+    Scope.objects.create(connection=connection, resource="terms", last_complete_at=read)
+    assert problems() == []
+    [broken] = check_promises(freshness())
+    assert (broken.text, broken.grave) == ("Older than promised: terms (216 h, promised 48 h)", True)
 
-    assert problems() == [("No sync has completed for 3\xa0days", True)]
+    Promise.objects.create(instance=connection.instance, hours=None)
+    assert check_promises(freshness()) == []
 
 
 def test_a_connection_without_a_full_sync_is_named():
@@ -149,6 +155,23 @@ def test_live_rows_of_the_instance_are_counted():
 
     assert counted(course.instance)["courses"] == (1, True)
     assert counted(course.instance)["users"] == (0, True)
+
+
+def test_rows_are_counted_in_one_statement(django_assert_num_queries):
+    instance = CourseFactory().instance
+
+    with django_assert_num_queries(2):  # the other one: in which range its keys are
+        counted(instance)
+
+
+def test_the_home_page_asks_no_more_for_more_connections(admin_client, django_assert_max_num_queries):
+    connection = ConnectionFactory(account_admin=True)
+    admin_client.get("/admin/")
+    for each in (connection, *ConnectionFactory.create_batch(3, instance=connection.instance)):
+        make_run(each)
+
+    with django_assert_max_num_queries(15):
+        assert admin_client.get("/admin/").status_code == 200
 
 
 def test_a_large_table_says_what_the_last_full_sync_listed(monkeypatch):

@@ -16,19 +16,18 @@ from django.utils import timezone
 from canvas.models import Connection
 from config import celery_app
 from easel import encryption
-from syncmetrics import alerts_process, alerts_sender
-from syncmetrics.alerts import AT_ONCE, RETRY_AFTER, broken_channels, send_waiting
-from syncmetrics.alerts_messages import page_of, plain
-from syncmetrics.alerts_sender import Message, NotSent, check_url, send
-from syncmetrics.incidents import (
+from syncmetrics.alerts import process, sender
+from syncmetrics.alerts.deliveries import AT_ONCE, RETRY_AFTER, broken_channels, send_waiting
+from syncmetrics.alerts.incidents import (
     ENOUGH_REQUESTS,
     Finding,
     begin,
-    delete_old_incidents,
     end,
     error_rates,
     watch,
 )
+from syncmetrics.alerts.messages import page_of, plain
+from syncmetrics.alerts.sender import Message, NotSent, check_url, send
 from syncmetrics.models import AlertChannel, AlertDelivery, Incident, Kind, SyncRun
 from syncmetrics.tasks import watch_incidents
 from tests.console import client_of, person, text_of
@@ -87,7 +86,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Message]]:
     """Keep what would be sent, for tests of what is decided before."""
     kept: list[tuple[str, Message]] = []
     monkeypatch.setattr(
-        "syncmetrics.alerts.send", lambda channel, message: kept.append((channel.name, message))
+        "syncmetrics.alerts.deliveries.send", lambda channel, message: kept.append((channel.name, message))
     )
     return kept
 
@@ -384,7 +383,7 @@ def test_a_failing_channel_does_not_keep_another_waiting(hook, ended, sent, monk
             raise NotSent("No.")
 
     order: list[str] = []
-    monkeypatch.setattr("syncmetrics.alerts.send", refuse)
+    monkeypatch.setattr("syncmetrics.alerts.deliveries.send", refuse)
     channel_to(hook, "bad", last_error="No.")
     channel_to(hook, "good")
     ended("failed")
@@ -412,12 +411,27 @@ def test_a_service_that_leads_elsewhere_is_not_followed(hook, channel):
         assert elsewhere.asked == 0
 
 
-def test_a_delivery_whose_worker_died_is_sent_by_another(channel, ended, sent):
+def test_a_delivery_whose_worker_died_is_sent_by_another(boss, channel, ended, sent):
     ended("failed")
     watch()
     AlertDelivery.objects.update(claimed_until=timezone.now() + timedelta(seconds=60), attempts=1)
     assert send_waiting() == 0
     assert send_waiting(timezone.now() + timedelta(seconds=61)) == 1
+    delivery = AlertDelivery.objects.get()
+    assert (delivery.state, delivery.interrupted) == ("sent", True)
+
+    page = boss.get(reverse("admin:syncmetrics_incident_change", args=[delivery.incident_id]))
+    assert "may have been sent twice" in text_of(page)
+
+
+def test_a_delivery_that_failed_is_known_not_to_have_arrived(hook, channel, ended):
+    hook.status = 500
+    ended("failed")
+    watch_incidents()
+    send_waiting(timezone.now() + timedelta(minutes=2))
+
+    delivery = AlertDelivery.objects.get()
+    assert (delivery.attempts, delivery.interrupted) == (2, False)
 
 
 # --- URLs and texts -------------------------------------------------------------------------------
@@ -446,8 +460,8 @@ def test_a_delivery_whose_worker_died_is_sent_by_another(channel, ended, sent):
     ],
 )
 def test_urls_that_alerts_may_not_use_are_refused_in_a_sentence(url, said):
-    with pytest.raises(alerts_process.Unsendable) as refused:
-        alerts_process.open_service(url, [], "")
+    with pytest.raises(process.Unsendable) as refused:
+        process.open_service(url, [], "")
     assert said in str(refused.value)
     for secret in ("TIiajkdnlazkcOXrIdevi7FQ", "passwd"):
         assert secret not in str(refused.value)
@@ -471,7 +485,7 @@ def test_a_refusal_comes_out_of_the_process_that_checks():
     ],
 )
 def test_urls_of_known_services_are_told_apart(url, service):
-    assert alerts_process.open_service(url, [], "")[1].name == service
+    assert process.open_service(url, [], "")[1].name == service
 
 
 def test_hosts_that_are_listed_may_be_anywhere(settings):
@@ -479,20 +493,20 @@ def test_hosts_that_are_listed_may_be_anywhere(settings):
     settings.ALERT_ALLOWED_INSECURE_HOSTS = listed
 
     assert check_url("json://10.1.2.3/x") == "Webhook (JSON)"
-    alerts_process.open_service("json://hooks.example.com:8080/x", listed, "")
-    with pytest.raises(alerts_process.Unsendable):
-        alerts_process.open_service("json://hooks.example.com/x", listed, "")
+    process.open_service("json://hooks.example.com:8080/x", listed, "")
+    with pytest.raises(process.Unsendable):
+        process.open_service("json://hooks.example.com/x", listed, "")
 
 
 def test_the_schemes_are_those_of_the_services_themselves():
-    for service in alerts_process.SERVICES:
-        kind = alerts_process._class_of(service)
+    for service in process.SERVICES:
+        kind = process._class_of(service)
         assert set(service.schemes) <= set(kind.schemas(kind)), service.name
 
 
 @pytest.mark.parametrize("address", [("10.0.0.1", 80), ("127.0.0.1", 80), ("::1", 80, 0, 0), "/run/x.sock"])
 def test_a_public_name_that_leads_into_a_private_network_is_refused(address):
-    guard = alerts_process.Guard(vouched=False)
+    guard = process.Guard(vouched=False)
     with pytest.raises(OSError, match=r"private network"):
         guard("socket.connect", (None, address))
     assert guard.refusal
@@ -502,14 +516,14 @@ def test_a_public_name_that_leads_into_a_private_network_is_refused(address):
 @pytest.mark.parametrize("event", ["subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"])
 def test_a_service_starts_no_program(event):
     with pytest.raises(OSError, match="start a program"):
-        alerts_process.Guard(vouched=True)(event, ())
+        process.Guard(vouched=True)(event, ())
 
 
 def test_errors_quote_no_part_of_the_url():
-    secrets = alerts_process.secrets_of("slack://TokenA/TokenB/TokenC%21?to=x&token=Extra9")
+    secrets = process.secrets_of("slack://TokenA/TokenB/TokenC%21?to=x&token=Extra9")
     assert {"TokenA", "TokenB", "TokenC%21", "TokenC!", "Extra9"} <= secrets
-    assert "localhost" not in alerts_process.secrets_of("json://user:pass1@localhost/Path1")
-    assert {"user", "pass1", "Path1"} <= alerts_process.secrets_of("json://user:pass1@localhost/Path1")
+    assert "localhost" not in process.secrets_of("json://user:pass1@localhost/Path1")
+    assert {"user", "pass1", "Path1"} <= process.secrets_of("json://user:pass1@localhost/Path1")
 
 
 def test_the_url_is_encrypted_and_a_lost_key_is_told(channel, settings):
@@ -523,7 +537,7 @@ def test_the_url_is_encrypted_and_a_lost_key_is_told(channel, settings):
 
 
 def test_a_process_that_says_nothing_is_told_without_what_it_said(channel, monkeypatch, tmp_path):
-    monkeypatch.setattr(alerts_sender.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sender.sys, "executable", "/bin/false")
     with pytest.raises(NotSent, match="ended with status 1"):
         send(channel, Message("Title", "Body"))
 
@@ -560,7 +574,7 @@ def test_a_high_share_of_failed_requests_is_an_incident_until_it_is_low_again(ch
     bad = ended("completed", api_calls_made=1000, api_calls_failed=101)
     watch_incidents()
     assert titles(sent) == ["Many requests fail: prod"]
-    assert "10.1 % of 1,000 requests failed in 6 h; 10 % is the limit." in sent[0][1].body
+    assert "10.1 % of 1,000 requests failed in 6 h." in sent[0][1].body
 
     SyncRun.objects.filter(pk=bad.pk).update(sync_end_time=timezone.now() - timedelta(hours=7))
     watch_incidents()
@@ -580,6 +594,32 @@ def test_a_low_share_or_few_requests_are_none(made, failed, ended):
     ended("completed", api_calls_made=made, api_calls_failed=failed)
 
     assert list(error_rates(timezone.now())) == []
+
+
+def test_each_channel_hears_of_the_share_it_wants_to_hear_of(hook, ended, sent):
+    channel_to(hook, "Nervous", error_rate_percent=2)
+    channel_to(hook, "Calm", error_rate_percent=50)
+    channel_to(hook, "Elsewhere", error_rate_percent=0, connection_keys=[99])
+
+    ended("completed", api_calls_made=1000, api_calls_failed=21)
+    watch_incidents()
+    assert [name for name, _ in sent] == ["Nervous"]
+    ended("completed", api_calls_made=1000, api_calls_failed=1000)
+    watch_incidents()
+    channel_to(hook, "New", error_rate_percent=1)
+    watch_incidents()
+    assert [name for name, _ in sent] == ["Nervous", "Calm"]
+    assert "51.0 % of 2,000 requests failed" in sent[1][1].body
+
+    ended("completed", api_calls_made=200_000)
+    SyncRun.objects.filter(api_calls_failed__gt=0).update(api_calls_failed=0)
+    watch_incidents()
+    assert sorted(name for name, _ in sent[2:]) == ["Calm", "Nervous"]
+
+
+def test_a_share_of_requests_is_a_percentage(hook):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        channel_to(hook, error_rate_percent=101)
 
 
 def stale(now: Any) -> list[Finding]:
@@ -638,19 +678,6 @@ def test_a_channel_is_told_one_thing_once(channel):
     AlertDelivery.objects.create(incident=incident, channel=channel, what="began")
     with pytest.raises(IntegrityError), transaction.atomic():
         AlertDelivery.objects.create(incident=incident, channel=channel, what="began")
-
-
-def test_old_incidents_are_deleted_and_open_ones_stay(channel, settings):
-    long_ago = timezone.now() - timedelta(days=settings.INCIDENT_DAYS + 1)
-    over = Incident.objects.create(
-        kind="failed", subject="x", about="x", started_at=long_ago, ended_at=long_ago
-    )
-    AlertDelivery.objects.create(incident=over, channel=channel, what="began", state="sent")
-    still = Incident.objects.create(kind="failed", subject="x", about="x", started_at=long_ago)
-
-    assert delete_old_incidents(dry_run=True) == 1
-    assert delete_old_incidents() == 1
-    assert list(Incident.objects.all()) == [still]
 
 
 def test_an_incident_ends_once(channel):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 
@@ -21,6 +23,7 @@ from syncmetrics.daily import compare_days, first_whole_day
 from syncmetrics.figures import Figures
 from syncmetrics.histogram import bucket_of, merged, percentile
 from syncmetrics.models import SyncDay, SyncRun, SyncUserDay
+from syncmetrics.retention import declared, delete_old
 from syncmetrics.runs import RunTaken, close_lost_runs, finish_run, new_run, queue_run, request_cancel
 from syncmetrics.summaries import summary
 from syncmetrics.tracker import SyncTracker
@@ -275,25 +278,28 @@ def test_the_day_of_the_oldest_kept_run_is_left_alone_if_earlier_runs_of_it_are_
     assert SyncDay.objects.get().completed == 2
 
 
-def test_runs_deleted_within_a_longer_one_that_is_kept_are_not_rebuilt_away(begin):
-    long = ended(begin, at=NOON, seconds=7200)
-    ended(begin, at=NOON + timedelta(minutes=10), genre="course").delete()
-    ended(begin, at=NOON + timedelta(days=1))
+def test_whatever_retention_leaves_when_it_is_stopped_is_never_rebuilt_away(begin):
+    for hours in range(0, 60, 7):
+        ended(begin, at=NOON + timedelta(hours=hours), user_id=3)
+    before = list(SyncDay.objects.order_by("day").values())
+    [runs] = [each for each in declared() if each.name == "runs"]
 
-    assert long.pk
-    assert first_whole_day() == NOON.date() + timedelta(days=1)
-    assert verify("--rebuild")[0] == 0
-    assert SyncDay.objects.get(day=NOON.date()).completed == 2
+    class Killed(Exception):
+        """The process ends here."""
 
+    def delete_one_only(keys):
+        if deleted:
+            raise Killed
+        deleted.extend(keys)
+        runs.delete(keys)
 
-def test_a_run_over_midnight_that_outlives_others_protects_both_of_its_days(begin):
-    eleven = datetime(2026, 5, 6, 23, tzinfo=UTC)
-    ended(begin, at=eleven - timedelta(hours=3)).delete()
-    ended(begin, at=eleven, seconds=10 * 3600)
-    ended(begin, at=eleven + timedelta(hours=2), genre="course").delete()
-    ended(begin, at=eleven + timedelta(days=2))
-
-    assert first_whole_day() == date(2026, 5, 8)
+    while SyncRun.objects.count() > 1:
+        deleted = []
+        with suppress(Killed):
+            delete_old(replace(runs, batch=1, delete=delete_one_only), 1)
+        assert deleted
+        assert verify("--rebuild")[0] == 0
+        assert list(SyncDay.objects.order_by("day").values()) == before
 
 
 def test_a_new_installations_days_are_built_from_its_runs(begin):

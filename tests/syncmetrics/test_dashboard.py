@@ -12,10 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from syncmetrics.admin.timeline import STEPS_SHOWN, timeline_of
 from syncmetrics.dashboard import CHARTS, MOST_DAYS, Span, parse_span, read_history
 from syncmetrics.histogram import bucket_of
 from syncmetrics.models import SyncDay, SyncRun, SyncStep
-from syncmetrics.timeline import STEPS_SHOWN, timeline_of
 from tests.console import client_of, person, staff, text_of
 from tests.factories import ConnectionFactory
 

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from celery.exceptions import Ignore, Reject
@@ -28,12 +27,12 @@ from canvas.tasks import enqueue_sync, sync_connection
 from config import celery_app
 from easel.redaction import MASK
 from sandbox.server import Sandbox
-from syncmetrics import jobs
-from syncmetrics.arguments import ALL_VALUES, TEXT_CHARACTERS, keepable, keepable_text
-from syncmetrics.jobs import Message, begun, close_lost_jobs, delete_old_jobs, ended, queued
+from syncmetrics.jobs import life
+from syncmetrics.jobs.arguments import ALL_VALUES, TEXT_CHARACTERS, keepable, keepable_text
+from syncmetrics.jobs.life import Message, begun, close_lost_jobs, ended, queued
 from syncmetrics.models import JobRun, SyncRun
 from syncmetrics.process import ThisProcess
-from syncmetrics.tasks import close_lost_runs, tidy_job_log
+from syncmetrics.tasks import close_lost_runs
 from tests.canvas.conftest import Ended, EventfulSandbox, command, quick, said  # noqa: F401 - fixtures
 from tests.console import client_of, person, staff, text_of
 from tests.factories import InstanceFactory
@@ -260,18 +259,18 @@ def test_a_database_that_is_away_fails_no_task(monkeypatch: Any, caplog: pytest.
         raise DatabaseError(f"connection refused for {SECRET}")
 
     for name in ("queued", "begun", "ended", "link_run"):
-        monkeypatch.setattr(jobs, name, refuse)
+        monkeypatch.setattr(life, name, refuse)
     with caplog.at_level(logging.WARNING):
         assert add.apply().result == {"rows": 3, "token": SECRET}
         assert add.apply(kwargs={"how": "fail"}).state == "FAILURE"
-    told = [record.getMessage() for record in caplog.records if record.name == "syncmetrics.job_signals"]
+    told = [record.getMessage() for record in caplog.records if record.name == "syncmetrics.jobs.signals"]
     assert len(told) == 4
     assert all("The job log misses" in text and "Zz9Yy8" not in text for text in told)
 
 
 @pytest.mark.django_db
 def test_a_database_that_was_away_at_the_start_is_caught_up_at_the_end(monkeypatch: Any) -> None:
-    real, calls = jobs.begun, []
+    real, calls = life.begun, []
 
     def refuse_once(*args: Any, **kwargs: Any) -> None:
         calls.append(args)
@@ -279,7 +278,7 @@ def test_a_database_that_was_away_at_the_start_is_caught_up_at_the_end(monkeypat
             raise DatabaseError("away")
         real(*args, **kwargs)
 
-    monkeypatch.setattr(jobs, "begun", refuse_once)
+    monkeypatch.setattr(life, "begun", refuse_once)
     add.apply(task_id="one")
     assert (only_job().state, only_job().attempts) == (State.COMPLETED, 1)
 
@@ -289,7 +288,7 @@ def test_an_entry_that_cannot_be_written_spoils_no_transaction(monkeypatch: Any)
     def break_it(row: Any) -> None:
         JobRun.objects.bulk_create([row, JobRun(task_id=row.task_id)])
 
-    monkeypatch.setattr(jobs, "_ensure", break_it)
+    monkeypatch.setattr(life, "_ensure", break_it)
     with transaction.atomic():
         InstanceFactory(name="kept")
         add.apply()
@@ -368,44 +367,6 @@ def test_the_sweep_finds_what_nobody_works_on(settings: Any) -> None:
     }
     assert "worker" in JobRun.objects.get(task_id="late").error_message
     assert close_lost_jobs() == 0
-
-
-# --- retention ------------------------------------------------------------------------------------
-
-
-def make_old(number: int, days: float, **columns: Any) -> None:
-    at = timezone.now() - timedelta(days=days)
-    given = {"state": "completed", "ended_at": at, **columns}
-    JobRun.objects.bulk_create(JobRun(task_id=str(uuid4()), logged_at=at, **given) for _ in range(number))
-
-
-@pytest.mark.django_db
-def test_old_jobs_are_deleted_in_batches_and_open_ones_stay(monkeypatch: Any, settings: Any) -> None:
-    monkeypatch.setattr(jobs, "ROWS_PER_DELETE", 4)
-    make_old(10, days=31)
-    make_old(2, days=29)
-    make_old(1, days=31, state="in_progress", ended_at=None, host="elsewhere/1-1", started_at=timezone.now())
-    assert tidy_job_log() == {"lost": 0, "deleted": 10}
-    assert JobRun.objects.count() == 3
-    assert delete_old_jobs(1) == 2
-
-
-@pytest.mark.django_db
-def test_the_command_prune_job_log_says_what_it_deletes(command: Run) -> None:  # noqa: F811
-    make_old(3, days=31)
-    make_old(2, days=8)
-    assert (
-        command("prune_job_log", "--dry-run").out == "3 jobs logged more than 30 days ago would be deleted.\n"
-    )
-    dry = json.loads(command("prune_job_log", "--dry-run", "--json", "--days", "7").out)
-    assert dry == {"days": 7, "dry_run": True, "deleted_jobs": 5}
-    assert JobRun.objects.count() == 5
-    assert command("prune_job_log").out == "3 jobs logged more than 30 days ago deleted.\n"
-    assert JobRun.objects.count() == 2
-    for days in ("0", "-1", "99999999"):
-        wrong = command("prune_job_log", "--days", days)
-        assert wrong.status == 2
-        assert "Give a number of days" in wrong.err
 
 
 # --- who started it -------------------------------------------------------------------------------

@@ -19,9 +19,14 @@ from django_celery_beat.models import PeriodicTask
 
 from syncmetrics.daily import add_run
 from syncmetrics.models import Incident, ReportRecipient, ReportSending, SyncRun
-from syncmetrics.reports import NO_SERVER, delete_old_sendings, failed_sendings, send_again, send_report
-from syncmetrics.reports_content import Content, content_of, last_period
-from syncmetrics.reports_pictures import HEIGHT, WIDTH, Series, bars
+from syncmetrics.reports.content import Content, content_of, last_period
+from syncmetrics.reports.pictures import HEIGHT, WIDTH, Series, bars
+from syncmetrics.reports.sending import (
+    NO_SERVER,
+    failed_sendings,
+    send_again,
+    send_report,
+)
 from syncmetrics.tasks import send_report as send_report_task
 from tests.console import client_of, person, text_of
 from tests.factories import ConnectionFactory
@@ -359,15 +364,6 @@ def test_a_period_is_sent_once_by_the_databases_own_rule(ada):
     ReportSending.objects.create(recipient=ada, report="weekly", period_start=TUESDAY.date())
     with pytest.raises(IntegrityError), transaction.atomic():
         ReportSending.objects.create(recipient=ada, report="weekly", period_start=TUESDAY.date())
-
-
-def test_old_records_are_deleted(ada, settings):
-    old = timezone.now().date() - timedelta(days=settings.INCIDENT_DAYS + 1)
-    ReportSending.objects.create(recipient=ada, report="weekly", period_start=old)
-    ReportSending.objects.create(recipient=ada, report="weekly", period_start=timezone.now().date())
-
-    assert delete_old_sendings() == 1
-    assert ReportSending.objects.count() == 1
 
 
 # --- the console ----------------------------------------------------------------------------------

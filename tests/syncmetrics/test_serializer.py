@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from syncmetrics.models import SyncCount, SyncRun, SyncStep
-from syncmetrics.serializer import COUNTS, ENTITIES, run_to_dict
+from syncmetrics.serializer import COUNTS, ENTITIES
 
 pytestmark = pytest.mark.django_db
 START = datetime(2025, 12, 22, 10, 15, tzinfo=UTC)
@@ -49,7 +49,7 @@ def test_finished_run_has_every_key_and_value():
     for position, state in enumerate(("completed", "completed", "failed", "pending")):
         SyncStep.objects.create(run=run, key=str(position), state=state)
 
-    assert run_to_dict(run) == {
+    assert run.to_dict() == {
         "id": run.pk,
         "sync_task_id": "abc123",
         "user_id": 42,
@@ -115,7 +115,7 @@ def test_times_of_any_zone_are_given_in_utc():
     east = timezone(timedelta(hours=9))
     run = SyncRun(sync_start_time=datetime(2026, 1, 1, 3, tzinfo=east))
     run.save()
-    assert run_to_dict(run)["sync_start_time"] == "2025-12-31T18:00:00.000Z"
+    assert run.to_dict()["sync_start_time"] == "2025-12-31T18:00:00.000Z"
 
 
 def test_counts_of_the_json_are_the_columns_of_the_table():
@@ -126,4 +126,4 @@ def test_counts_of_the_json_are_the_columns_of_the_table():
 def test_run_costs_two_queries(django_assert_num_queries):
     run = SyncRun.objects.create()
     with django_assert_num_queries(2):
-        run_to_dict(run)
+        run.to_dict()

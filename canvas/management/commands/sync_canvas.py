@@ -19,7 +19,6 @@ from canvas.tokens import TokenUnreadable
 from easel.redaction import clean, redact
 from syncmetrics.models import SyncRun
 from syncmetrics.runs import RunActive
-from syncmetrics.serializer import run_to_dict
 
 INTERRUPTED = 130
 NOTES_SHOWN = 10
@@ -99,12 +98,12 @@ class Command(BaseCommand):
         run = SyncRun.objects.filter(connection_key=connection.pk).order_by("-pk").first()
         if run and run.sync_status == SyncRun.Status.CANCELLED:
             if as_json:
-                self.stdout.write(json.dumps(run_to_dict(run)))
+                self.stdout.write(json.dumps(run.to_dict()))
             self.stderr.write(f"Interrupted. Go on with: manage.py sync_canvas --resume {run.pk}")
         sys.exit(INTERRUPTED)
 
     def _report(self, run: SyncRun, as_json: bool) -> None:
-        result = run_to_dict(run)
+        result = run.to_dict()
         if as_json:
             self.stdout.write(json.dumps(result))
         else:

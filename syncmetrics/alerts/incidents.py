@@ -19,8 +19,8 @@ from django.db.models import F, Max, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from syncmetrics.alerts import announce, announce_end
-from syncmetrics.models import Incident, Kind, RunReview, SyncRun
+from syncmetrics.alerts.deliveries import announce, announce_end, announce_higher
+from syncmetrics.models import AlertChannel, Incident, Kind, RunReview, SyncRun
 
 BAD_ENDS = (SyncRun.Status.FAILED, SyncRun.Status.PARTIAL, SyncRun.Status.LOST)
 """A cancelled run is nobody's trouble: somebody wanted it."""
@@ -43,7 +43,8 @@ class Finding:
 
     `subject` names what it happens to, the same each time; `about` is that in words, `text` what was found.
     `connections` are the keys of those it touches: a channel that hears of some connections only is told
-    if one of them is among these.
+    if one of them is among these. `error_rate` is the percentage of requests that failed, where that is what
+    is wrong: a channel may want to hear of high ones only.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Finding:
     instance_key: int | None = None
     connection_key: int | None = None
     connections: frozenset[int] = field(default_factory=frozenset)
+    error_rate: float | None = None
 
 
 Source = Callable[[datetime], Iterable[Finding]]
@@ -99,7 +101,10 @@ def begin(finding: Finding, run: SyncRun | None = None) -> Incident:
             },
         )
         if made:
-            announce(incident, finding.connections)
+            announce(incident, finding.connections, finding.error_rate)
+        elif finding.error_rate is not None:
+            if announce_higher(incident, finding.connections, finding.error_rate):
+                Incident.objects.filter(pk=incident.pk).update(text=finding.text)
         elif run:
             open_one = Incident.objects.filter(pk=incident.pk)
             open_one.update(run=run, text=finding.text, times=F("times") + 1)
@@ -114,13 +119,6 @@ def end(incident: Incident, ending: str, when: datetime, *, tell: bool = True) -
         if ended and tell:
             announce_end(incident)
     return bool(ended)
-
-
-def delete_old_incidents(now: datetime | None = None, *, dry_run: bool = False) -> int:
-    """Delete incidents that ended more than INCIDENT_DAYS ago, with what was sent; return how many."""
-    before = (now or timezone.now()) - timedelta(days=settings.INCIDENT_DAYS)
-    old = Incident.objects.filter(ended_at__lt=before)
-    return old.count() if dry_run else old.delete()[1].get(Incident._meta.label, 0)
 
 
 def _judge(run: SyncRun) -> None:
@@ -192,28 +190,37 @@ def _ask(kind: str, source: Source, now: datetime) -> None:
 def error_rates(now: datetime) -> Iterator[Finding]:
     """Yield the connections of whose requests too many failed in the last hours.
 
-    Of too few requests nothing is concluded: an incident that is open stays so.
+    Too many are more than any channel of the connection wants to hear of, or without one more than
+    ALERT_ERROR_RATE_PERCENT. Of too few requests nothing is concluded: an incident that is open stays so.
     """
-    hours, limit = settings.ALERT_ERROR_RATE_HOURS, settings.ALERT_ERROR_RATE_PERCENT
+    hours, channels = settings.ALERT_ERROR_RATE_HOURS, list(AlertChannel.objects.filter(enabled=True))
     open_ones = set(
         Incident.objects.filter(kind=Kind.ERROR_RATE, ended_at=None).values_list("subject", flat=True)
     )
     for row in _requests_since(now - timedelta(hours=hours)):
         made, failed, key = row["made"] or 0, row["failed"] or 0, row["connection_key"]
         subject, share = f"connection:{key}", 100 * failed / made if made else 0.0
+        limit = _limit(channels, frozenset({key}))
         if (made >= ENOUGH_REQUESTS and share > limit) or (made < ENOUGH_REQUESTS and subject in open_ones):
             yield Finding(
                 kind=Kind.ERROR_RATE,
                 subject=subject,
                 about=row["name"],
-                text=f"{share:.1f} % of {made:,} requests failed in {hours:g} h; {limit:g} % is the limit.",
+                text=f"{share:.1f} % of {made:,} requests failed in {hours:g} h.",
                 since=now,
                 instance_key=row["instance"],
                 connection_key=key,
                 connections=frozenset({key}),
+                error_rate=share if made >= ENOUGH_REQUESTS else None,
             )
         open_ones.discard(subject)
     yield from _not_measured(open_ones, now)
+
+
+def _limit(channels: Iterable[AlertChannel], connections: frozenset[int]) -> float:
+    """Return the lowest percentage that anybody wants to hear of for these connections."""
+    own = (one.error_rate for one in channels if one.wants(Kind.ERROR_RATE, connections))
+    return min(own, default=settings.ALERT_ERROR_RATE_PERCENT)
 
 
 def _requests_since(since: datetime) -> Iterable[Mapping[str, Any]]:

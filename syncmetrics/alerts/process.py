@@ -1,6 +1,6 @@
 """The process that sends one alert and ends: apprise alone with one URL, its sockets under guard.
 
-`python -m syncmetrics.alerts_process` reads an order as JSON from stdin and writes an answer as JSON to
+`python -m syncmetrics.alerts.process` reads an order as JSON from stdin and writes an answer as JSON to
 stdout. It knows neither Django nor the database. The parent ends it after some seconds, however slowly
 an answer drips; nothing that the plugins bring stays in a worker; and the guard over sockets, an audit
 hook of Python's, holds for this process only. The URL comes through the pipe, never by the command line.

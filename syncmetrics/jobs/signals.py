@@ -19,9 +19,9 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from syncmetrics import jobs
-from syncmetrics.arguments import keepable_text
-from syncmetrics.jobs import RUN_HEADER, Message, logs_errors_only
+from syncmetrics.jobs import life
+from syncmetrics.jobs.arguments import keepable_text
+from syncmetrics.jobs.life import RUN_HEADER, Message, logs_errors_only
 from syncmetrics.models import JobRun
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def _who(headers: Mapping[str, Any]) -> tuple[str, str]:
         return JobRun.Trigger.SCHEDULE, str(schedule)
     if current_task and current_task.request.id:
         return JobRun.Trigger.JOB, str(current_task.name)
-    if origin := jobs.origin():
+    if origin := life.origin():
         return origin.trigger, origin.name()
     if Path(sys.argv[0]).name == "manage.py" and len(sys.argv) > 1:
         return JobRun.Trigger.COMMAND, sys.argv[1]
@@ -109,9 +109,9 @@ def _who(headers: Mapping[str, Any]) -> tuple[str, str]:
 def _queued(sender: str, headers: Any, body: Any, routing_key: str = "", **_: Any) -> None:
     message = _message(sender, headers, *body[:2], queue=routing_key)
     if message.run_id:
-        jobs.link_run(headers.get("parent_id"), message.run_id)
+        life.link_run(headers.get("parent_id"), message.run_id)
     if not logs_errors_only(sender):
-        jobs.queued(message)
+        life.queued(message)
 
 
 @signals.task_prerun.connect(weak=False)
@@ -120,7 +120,7 @@ def _begun(task_id: str, task: Any, args: Any, kwargs: Any, **_: Any) -> None:
     began = timezone.now()
     setattr(task.request, _BEGAN, began)
     if not logs_errors_only(task.name):
-        jobs.begun(_of_request(task, task_id, args, kwargs), began)
+        life.begun(_of_request(task, task_id, args, kwargs), began)
 
 
 @signals.task_postrun.connect(weak=False)
@@ -135,7 +135,7 @@ def _ended(
     began = getattr(task.request, _BEGAN, None)
     error = retval if isinstance(retval, BaseException) else None
     end = partial(
-        jobs.ended,
+        life.ended,
         task_id,
         meaning,
         began=began,
@@ -143,7 +143,7 @@ def _ended(
         result=None if error else retval,
     )
     if not end() and began:
-        jobs.begun(_of_request(task, task_id, args, kwargs), began, missed=True)
+        life.begun(_of_request(task, task_id, args, kwargs), began, missed=True)
         end()
 
 
@@ -156,23 +156,23 @@ def _failed(
     began = getattr(sender.request, _BEGAN, None) if sender.request.id == task_id else None
     message = _of_request(sender, task_id, args, kwargs)
     if logs_errors_only(sender.name):
-        jobs.failed_quietly(message, exception, began)
-    elif not jobs.ended(task_id, JobRun.State.FAILED, began=began, error=exception) and began:
-        jobs.begun(message, began, missed=True)
-        jobs.ended(task_id, JobRun.State.FAILED, began=began, error=exception)
+        life.failed_quietly(message, exception, began)
+    elif not life.ended(task_id, JobRun.State.FAILED, began=began, error=exception) and began:
+        life.begun(message, began, missed=True)
+        life.ended(task_id, JobRun.State.FAILED, began=began, error=exception)
 
 
 @signals.task_revoked.connect(weak=False)
 @_writes_and_lets_go
 def _revoked(request: Any, expired: bool = False, **_: Any) -> None:
-    jobs.ended(request.id, JobRun.State.EXPIRED if expired else JobRun.State.CANCELLED)
+    life.ended(request.id, JobRun.State.EXPIRED if expired else JobRun.State.CANCELLED)
 
 
 @signals.task_unknown.connect(weak=False)
 @_writes_and_lets_go
 def _unknown(id: str, name: str, **_: Any) -> None:
     said = f"The worker knows no task {name}: start it again with this version, or delete the schedule."
-    jobs.ended(id, JobRun.State.FAILED, error=NotRegistered(said))
+    life.ended(id, JobRun.State.FAILED, error=NotRegistered(said))
 
 
 def _of_request(task: Any, task_id: str, args: Any, kwargs: Any) -> Message:

@@ -12,10 +12,10 @@ from django.conf import settings
 from django.db.models import Max
 from django.template.loader import render_to_string
 
-from syncmetrics.alerts_messages import plain
+from syncmetrics.alerts.messages import plain
 from syncmetrics.figures import MERGED, Figures
 from syncmetrics.models import Incident, SyncDay, SyncRun
-from syncmetrics.reports_pictures import Series, bars
+from syncmetrics.reports.pictures import Series, bars
 
 GREEN, RED, BLUE = (22, 128, 61), (190, 40, 40), (59, 91, 219)
 NOTHING = "-"

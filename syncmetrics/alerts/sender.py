@@ -67,7 +67,7 @@ def _ask(url: str, message: dict[str, str] | None) -> str:
 def _run(order: str) -> dict[str, Any]:
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "syncmetrics.alerts_process"],
+            [sys.executable, "-m", "syncmetrics.alerts.process"],
             cwd=settings.BASE_DIR,
             input=order,
             capture_output=True,

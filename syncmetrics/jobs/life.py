@@ -1,4 +1,4 @@
-"""The life of a job in the job log: queued, begun, ended, lost, forgotten.
+"""The life of a job in the job log: queued, begun, ended, lost.
 
 A job is one row, found by its task id. What the row needs travels in the message too, so that whoever
 comes first, the publisher or the worker, makes it. An attempt is known by when it began: a twin of a
@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from syncmetrics.arguments import keepable, keepable_text
+from syncmetrics.jobs.arguments import keepable, keepable_text
 from syncmetrics.models import JobRun
 from syncmetrics.process import ThisProcess, host_name, is_gone
 
@@ -33,7 +33,6 @@ QUEUE_PATIENCE = timedelta(days=1)
 """A message without an end of its own that nobody took for so long is gone from the queue."""
 EXPIRY_GRACE = timedelta(minutes=1)
 LIMIT_GRACE = timedelta(minutes=10)
-ROWS_PER_DELETE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,16 +241,3 @@ def _close_waiting(now: datetime) -> int:
 
 def _close(rows: QuerySet[JobRun], state: str, now: datetime, error_class: str, message: str) -> int:
     return rows.update(state=state, ended_at=now, error_class=error_class, error_message=message)
-
-
-def old_jobs(days: int) -> QuerySet[JobRun]:
-    """Return the ended jobs that were logged more than so many days ago."""
-    return JobRun.objects.filter(logged_at__lt=timezone.now() - timedelta(days=days)).exclude(state__in=OPEN)
-
-
-def delete_old_jobs(days: int) -> int:
-    """Delete those jobs in batches, each a transaction of its own, and return how many they were."""
-    deleted = 0
-    while batch := list(old_jobs(days).order_by("pk").values_list("pk", flat=True)[:ROWS_PER_DELETE]):
-        deleted += JobRun.objects.filter(pk__in=batch).delete()[0]
-    return deleted

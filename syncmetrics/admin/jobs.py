@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
-from syncmetrics.admin import run_link
+from syncmetrics.admin.runs import run_link
 from syncmetrics.display import (
     JOB_COLOURS,
     NOTHING,

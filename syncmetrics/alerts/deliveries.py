@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 from django.utils import timezone
 
-from syncmetrics.alerts_messages import message_of, message_of_many, test_message
-from syncmetrics.alerts_sender import NotSent, send
+from syncmetrics.alerts.messages import message_of, message_of_many, test_message
+from syncmetrics.alerts.sender import NotSent, send
 from syncmetrics.models import AlertChannel, AlertDelivery, Incident
 
 What, State = AlertDelivery.What, AlertDelivery.State
@@ -25,13 +25,34 @@ AT_ONCE = 5
 log = logging.getLogger(__name__)
 
 
-def announce(incident: Incident, connections: frozenset[int]) -> None:
+def announce(incident: Incident, connections: frozenset[int], error_rate: float | None = None) -> None:
     """Write down who is to be told that an incident began; call it in the transaction that opens it."""
-    AlertDelivery.objects.bulk_create(
+    _announce(incident, AlertChannel.objects.all(), connections, error_rate)
+
+
+def announce_higher(incident: Incident, connections: frozenset[int], error_rate: float) -> bool:
+    """Write down who is to be told now of an open incident, being told of high error rates only.
+
+    Tell whether there is anybody. A channel that was made since is not told.
+    """
+    told = incident.deliveries.filter(what=What.BEGAN).values("channel")
+    others = AlertChannel.objects.filter(created_at__lte=incident.started_at).exclude(pk__in=told)
+    return _announce(incident, others, connections, error_rate)
+
+
+def _announce(
+    incident: Incident,
+    channels: QuerySet[AlertChannel],
+    connections: frozenset[int],
+    error_rate: float | None,
+) -> bool:
+    new = [
         AlertDelivery(incident=incident, channel=channel, what=What.BEGAN)
-        for channel in AlertChannel.objects.filter(enabled=True)
-        if channel.wants(incident.kind, connections)
-    )
+        for channel in channels.filter(enabled=True)
+        if channel.wants(incident.kind, connections, error_rate)
+    ]
+    AlertDelivery.objects.bulk_create(new, ignore_conflicts=True)
+    return bool(new)
 
 
 def announce_end(incident: Incident) -> None:
@@ -118,7 +139,9 @@ def _claim(delivery: AlertDelivery, now: datetime) -> bool:
     # A little longer than sending may take: then whoever had it is dead, and another one takes it.
     until = timezone.now() + timedelta(seconds=settings.ALERT_SEND_SECONDS + 60)
     free = _due(now).filter(pk=delivery.pk)
-    return bool(free.update(claimed_until=until, attempts=F("attempts") + 1))
+    # A claim that nobody gave back is that of a worker which was killed, perhaps after the service took it.
+    killed = Case(When(claimed_until=None, then=F("interrupted")), default=True)
+    return bool(free.update(claimed_until=until, interrupted=killed, attempts=F("attempts") + 1))
 
 
 def _keep_success(channel: AlertChannel, sent: Sequence[AlertDelivery]) -> None:

@@ -36,13 +36,16 @@ class Part:
     title: str
     name: str
     headers: tuple[str, ...]
-    rows: Callable[[SyncRun], QuerySet[Any] | Sequence[Any]]
+    rows: Callable[[Any], QuerySet[Any] | Sequence[Any]]
     cells: Callable[[Any], list[Any]]
     note: str = ""
 
-    def fill(self, run: SyncRun, query: Mapping[str, str]) -> dict[str, Any]:
-        """Return the table as the theme's templates take it, with the rows of the page asked for."""
-        page = Paginator(self.rows(run), ROWS_PER_PAGE).get_page(query.get(self.name))
+    def fill(self, subject: Any, query: Mapping[str, str]) -> dict[str, Any]:
+        """Return the table as the theme's templates take it, with the rows of the page asked for.
+
+        `subject` is what the page is about: a sync run, say.
+        """
+        page = Paginator(self.rows(subject), ROWS_PER_PAGE).get_page(query.get(self.name))
         return {
             "title": self.title,
             "total": number(page.paginator.count),

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from easel.redaction import clean, redact
 from syncmetrics.models import ReportRecipient, ReportSending
-from syncmetrics.reports_content import Content, Period, content_of, last_period
+from syncmetrics.reports.content import Content, Period, content_of, last_period
 
 MOST_ATTEMPTS = 48
 """Tries of one report, an hour apart; then its period is nearly over or its address is wrong."""
@@ -59,12 +59,6 @@ def send_to(recipient: ReportRecipient, report: str) -> None:
 def failed_sendings() -> QuerySet[ReportSending]:
     """Return what was tried and not sent to people who still get it, newest first."""
     return ReportSending.objects.filter(sent_at=None, recipient__enabled=True).exclude(error="")
-
-
-def delete_old_sendings(now: datetime | None = None) -> int:
-    """Delete the records of reports of more than INCIDENT_DAYS ago; return how many."""
-    before = (now or timezone.now()) - timedelta(days=settings.INCIDENT_DAYS)
-    return ReportSending.objects.filter(period_start__lt=before.date()).delete()[0]
 
 
 def _today(now: datetime | None) -> datetime:

@@ -18,6 +18,8 @@ from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
 from easel.events import LOGS
+from syncmetrics.admin.parts import PARTS
+from syncmetrics.admin.timeline import timeline_of
 from syncmetrics.display import (
     NOTHING,
     ReadOnlyAdmin,
@@ -29,10 +31,8 @@ from syncmetrics.display import (
     run_badge,
 )
 from syncmetrics.models import SyncRun
-from syncmetrics.parts import PARTS
 from syncmetrics.process import host_name
 from syncmetrics.progress import progress_of
-from syncmetrics.timeline import timeline_of
 
 ERROR_CHARACTERS = 60  # of an error in a list
 

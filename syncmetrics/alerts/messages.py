@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.timesince import timesince
 
 from easel.redaction import clean, redact
-from syncmetrics.alerts_sender import Message
+from syncmetrics.alerts.sender import Message
 from syncmetrics.models import AlertDelivery, Incident, Kind
 
 TEXT_CHARACTERS = 300
