@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, path
 
 from logmonitor import views
+from logmonitor.transfers import views as transfers
 
 
 def urls(may_see_all: views.MaySeeAll) -> list[URLPattern]:
@@ -14,4 +15,18 @@ def urls(may_see_all: views.MaySeeAll) -> list[URLPattern]:
     return [
         path("files/", admin.site.admin_view(views.log_files), every, name="files"),
         path("lines/", admin.site.admin_view(views.log_lines), every, name="lines"),
+        path("transfers/", admin.site.admin_view(transfers.charts), every, name="transfers"),
+        path("transfer-logins/", admin.site.admin_view(transfers.logins), every, name="transfer_logins"),
+        path(
+            "transfer-sessions/<int:pk>/",
+            admin.site.admin_view(transfers.session),
+            every,
+            name="transfer_session",
+        ),
+        path(
+            "transfers/<slug:table>.<slug:ending>",
+            admin.site.admin_view(transfers.export),
+            every,
+            name="transfer_export",
+        ),
     ]

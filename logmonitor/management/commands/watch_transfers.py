@@ -1,0 +1,123 @@
+"""`watch_transfers`: follows the logs of SFTPGo, or reads what is there and ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from easel.redaction import clean, redact
+from logmonitor.models import LogSource
+from logmonitor.transfers.watch import Summary, UnknownSource, Watch, enabled, find_or_make, only
+
+INTERRUPTED = 130
+WORTH_A_BAR = 20_000_000
+
+
+class Command(BaseCommand):
+    """Follow transfer logs."""
+
+    help = (
+        "Follows the logs of SFTPGo: stores each line once, however the files are rotated and however this"
+        " process ends. Goes on until SIGTERM; --once reads what is there and ends."
+    )
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument(
+            "--source",
+            metavar="NAME|FOLDER",
+            help="only this one; a folder nobody knows yet becomes a source. Default: all that are enabled",
+        )
+        parser.add_argument("--once", action="store_true", help="read what is there, then end")
+        parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Follow, then print what was done."""
+        stop: list[int] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, frame: stop.append(number))
+        bar = _Bar()
+        watch = Watch(
+            _chosen(options["source"]),
+            stopping=lambda: bool(stop),
+            say=lambda text: self.stderr.write(text),
+            progress=bar.show,
+        )
+        try:
+            with bar:
+                summary = watch.drain() if options["once"] else watch.follow()
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database cannot be written: {clean(redact(str(error)), 200)}. What was stored is kept;"
+                " start again once that is mended, and it goes on from there."
+            ) from None
+        self._report(summary, options["json"])
+        if signal.SIGINT in stop:
+            sys.exit(INTERRUPTED)
+        if options["once"] and summary.errors:
+            sys.exit(1)
+
+    def _report(self, summary: Summary, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(summary.as_json()))
+            return
+        counts = summary.counts
+        self.stdout.write(
+            f"{counts.lines:,} lines read: {counts.rows:,} stored, {counts.bad_lines:,} bad,"
+            f" {counts.gaps:,} gaps, {summary.seconds:.1f} s."
+        )
+
+
+def _chosen(source: str | None) -> Any:
+    if source is not None:
+        try:
+            return only(find_or_make(source).pk)
+        except UnknownSource as unknown:
+            raise CommandError(str(unknown), returncode=2) from None
+    if not enabled():
+        some = (
+            "All transfer logs are switched off"
+            if LogSource.objects.exists()
+            else "There is no transfer log yet"
+        )
+        raise CommandError(
+            f"{some}: name the folder that SFTPGo writes its log into, as in"
+            " manage.py watch_transfers --source /var/log/sftpgo.",
+            returncode=2,
+        )
+    return enabled
+
+
+class _Bar:
+    """A bar while much is left to read, on a terminal only."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("Reading"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task("Reading", total=None, visible=False)
+
+    def __enter__(self) -> None:
+        if sys.stderr.isatty():
+            self._bar.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, done: int, left: int) -> None:
+        """Show so many bytes done, and so many that are left."""
+        if left > WORTH_A_BAR or self._bar.tasks[0].visible:
+            self._bar.update(self._task, completed=done, total=done + left, visible=left > 0)
