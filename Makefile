@@ -2,12 +2,13 @@
 
 PORT ?= 8000
 ARGS ?=
+SOAK ?= 20
 PYTHON := .venv/bin/python
 NO_SERVE := $(if $(filter 0,$(SERVE)),--no-serve)
 STRICTLY := $(if $(filter 1,$(REQUIRE_ALL)),--require-all)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run worker beat test test-deps check fix bench lock
+.PHONY: help setup demo run worker beat test test-deps soak check fix bench lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +32,9 @@ test: .venv/.development ## run the tests on SQLite and PostgreSQL (REQUIRE_ALL=
 
 test-deps: ## install PostgreSQL, Redis and Chromium for the tests (Debian, Ubuntu; as root)
 	@sh scripts/install_test_servers.sh
+
+soak: .venv/.development ## kill the reader of transfer logs thousands of times (SOAK=20; half an hour)
+	@SOAK=$(SOAK) $(PYTHON) -m scripts.run_tests -- tests/logmonitor/test_transfers_tailer.py -k "kills or anything"
 
 # The settings are loaded beside an installation's own, so that nothing of it is touched or asked.
 check: export EASEL_VAR_DIR := var/check

@@ -11,7 +11,21 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import analyser, campus, dashboard, end_to_end, incremental, logs, peer, writer
+from bench import (
+    analyser,
+    backfill,
+    campus,
+    dashboard,
+    end_to_end,
+    incremental,
+    logs,
+    parse_lists,
+    parse_logging,
+    parsing,
+    peer,
+    transfers,
+    writer,
+)
 from bench.figures import Figure, show
 from bench.stage import KINDS, ROOT, BenchError, Stage
 
@@ -25,6 +39,11 @@ PARTS: Mapping[str, Callable[..., Iterator[Figure]]] = {
     "analyser": analyser.run,
     "campus": campus.run,
     "dashboard": dashboard.run,
+    "backfill": backfill.run,
+    "transfers": transfers.run,
+    "parse_logging": parse_logging.run,
+    "parse_lists": parse_lists.run,
+    "parsing": parsing.run,
 }
 
 

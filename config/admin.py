@@ -11,7 +11,8 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 
-from config import access_pages, job_pages, schedule_pages, token_pages
+from config import access_pages, job_pages, parse_pages, schedule_pages, token_pages, transfer_pages
+from logmonitor.models import LogLine
 from syncmetrics.models import ApiToken, JobRun
 
 THEMED: dict[type, type[admin.ModelAdmin[Any]]] = {**access_pages.PAGES, **schedule_pages.PAGES}
@@ -21,6 +22,11 @@ for _model in schedule_pages.HIDDEN:
 for _model, _pages in THEMED.items():
     admin.site.unregister(_model)
     admin.site.register(_model, _pages)
+for _model, _pages in parse_pages.PAGES.items():
+    admin.site.register(_model, _pages)
+for _model, _pages in transfer_pages.SOURCE_PAGES.items():
+    admin.site.register(_model, _pages)
 admin.site.register(JobRun, job_pages.LimitedJobAdmin)
 admin.site.register(ApiToken, token_pages.TokenAdmin)
 admin.site.register(LogEntry, access_pages.RecordAdmin)
+admin.site.register(LogLine, transfer_pages.LimitedLineAdmin)

@@ -15,12 +15,13 @@ from django.views.decorators.csrf import csrf_exempt
 
 from canvas.access import allowed_instances, limit
 from canvas.models import Connection
+from logmonitor.transfers.api import ENDPOINTS as TRANSFERS
 from syncmetrics.api import ENDPOINTS as SYNCS
 from syncmetrics.endpoints import BadParameter, Endpoint, NotThere, Viewer, openapi, read_query
 from syncmetrics.tokens import person_of_token
 
 BASE = "/api/"
-ENDPOINTS: tuple[Endpoint, ...] = (*SYNCS,)
+ENDPOINTS: tuple[Endpoint, ...] = (*SYNCS, *TRANSFERS)
 """Every endpoint of the project; a further app adds its own tuple."""
 
 Person = User | AnonymousUser
@@ -119,7 +120,8 @@ def describe(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
         base=BASE,
         title="Easel",
         version=_version(),
-        what="What the syncs of this Easel did. Read only; lists go on at the address in `next`.",
+        what="What the syncs of this Easel did, and who transferred what."
+        " Read only; lists go on at the address in `next`.",
     )
 
 

@@ -50,6 +50,13 @@ AT_LEAST = (
     AtLeast("CANVAS_SYNC_LOG_MEGABYTES", 0.1, "A log would be rotated every few lines."),
     AtLeast("CANVAS_SYNC_LOG_FILES", 1, "Every rotated log would be deleted at once."),
     AtLeast("RUN_DAYS", 1, "Runs would be deleted as soon as they end."),
+    AtLeast("UPLOAD_MEGABYTES", 0.001, "Every upload would be refused."),
+    AtLeast("UPLOAD_DAYS", 0, "0 keeps files; a negative number would delete those of tomorrow."),
+    AtLeast("PARSE_LOG_DAYS", 1, "Logs would be deleted while somebody looks for them."),
+    AtLeast("PARSE_LOG_MEGABYTES", 0.1, "A log would lose its middle after some hundred lines."),
+    AtLeast("PARSE_FINDINGS_PER_CODE", 1, "No finding could be looked at."),
+    AtLeast("PARSE_QUEUE_SECONDS", 30, "A worker needs some seconds to start and take a run."),
+    AtLeast("PARSE_LEASE_SECONDS", 30, "A run beats every 5 s and may wait 20 s for the database."),
     AtLeast("TASK_LIMIT_SECONDS", 60, "No sync ends in so short a time."),
     AtLeast(
         "SYNC_LEASE_SECONDS",

@@ -40,6 +40,18 @@ def _log_files() -> dict[str, Any]:
     return {"title": "Log files", "icon": "description", "link": link, "permission": may_view}
 
 
+def _transfers(title: str, icon: str, page: str) -> dict[str, Any]:
+    """Return the sidebar's link to a page of transfers, for those who may see who transferred what."""
+
+    def may_view(request: HttpRequest) -> bool:
+        from canvas.access import is_unlimited  # noqa: PLC0415 - as above
+        from logmonitor.transfers.views import may_see_transfers  # noqa: PLC0415
+
+        return may_see_transfers(request, is_unlimited)
+
+    return {"title": title, "icon": icon, "link": reverse_lazy(page), "permission": may_view}
+
+
 # Functions, because the addresses of static files are known only once the settings are read.
 def _style(request: HttpRequest) -> str:
     return static("easel/console.css")
@@ -58,7 +70,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_URL": None,
     "STYLES": [_style],
     "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "canvas.admin.home.fill_home",
+    "DASHBOARD_CALLBACK": "config.home.fill_home",
     "SIDEBAR": {
         "navigation": [
             {
@@ -98,6 +110,23 @@ UNFOLD: dict[str, Any] = {
                     _page("Terms", "calendar_month", "canvas.term"),
                     _page("Accounts", "account_tree", "canvas.account"),
                     _page("Exports", "download", "canvas.export"),
+                ],
+            },
+            {
+                "title": "Uploaded files",
+                "items": [
+                    _page("Data files", "upload_file", "parselogs.datafile"),
+                    _page("Parse runs", "fact_check", "parselogs.parsefilemeta"),
+                    _page("Parse batches", "dynamic_feed", "parselogs.parsemeta"),
+                ],
+            },
+            {
+                "title": "Transfer server",
+                "items": [
+                    _transfers("Transfers", "swap_vert", "logmonitor:transfers"),
+                    _transfers("Failed logins", "gpp_maybe", "logmonitor:transfer_logins"),
+                    _page("Log lines", "list_alt", "logmonitor.logline"),
+                    _page("Transfer logs", "folder_managed", "logmonitor.logsource"),
                 ],
             },
             {

@@ -13,12 +13,24 @@ from django.contrib.auth.models import Group, Permission
 VIEWER = (
     "canvas.view_*",
     "syncmetrics.view_*",
+    # Lists and findings; logs, and what is in the files, are for those who work with them.
+    "parselogs.view_datafile",
+    "parselogs.view_parsemeta",
+    "parselogs.view_parsefilemeta",
 )
 OPERATOR = (
     *VIEWER,
+    "parselogs.add_datafile",
+    "parselogs.reparse_datafile",
+    "parselogs.view_parselog",
+    "parselogs.download_parselog",
     "canvas.sync_instance",
     "canvas.connect_canvas",
     "canvas.export_rows",
+    # Who moved which file when, and from where: of people, and not of Canvas.
+    "logmonitor.view_transfers",
+    "logmonitor.export_transfers",
+    "logmonitor.drain_logsource",
     "django_celery_beat.view_periodictask",
 )
 ADMINISTRATOR = (
@@ -28,6 +40,9 @@ ADMINISTRATOR = (
     "canvas.see_all_exports",
     "canvas.*_instancelimit",
     "canvas.*_promise",
+    "parselogs.download_datafile",
+    "logmonitor.add_logsource",
+    "logmonitor.change_logsource",
     "syncmetrics.*_alertchannel",
     "syncmetrics.*_reportrecipient",
     "django_celery_beat.*",

@@ -112,6 +112,36 @@ UPKEEP = (
         "Deletes old runs, jobs, incidents and the like (RUN_DAYS and others); the figures of days stay.",
     ),
     Schedule(
+        "Find lost parse runs",
+        "parselogs.sweep_runs",
+        timedelta(minutes=1),
+        "Marks parse runs as lost whose process died, stores logs that wait, sends runs again.",
+    ),
+    Schedule(
+        "Delete old uploads",
+        "parselogs.purge_uploads",
+        Daily(hour=3),
+        "Deletes logs of parse runs and uploaded files whose time is over (PARSE_LOG_DAYS, UPLOAD_DAYS).",
+    ),
+    Schedule(
+        "Read transfer logs",
+        "logmonitor.drain_transfers",
+        timedelta(minutes=1),
+        "Reads what SFTPGo has logged; nothing is done while watch_transfers follows the logs.",
+    ),
+    Schedule(
+        "Delete old transfer log lines",
+        "logmonitor.delete_old_lines",
+        Daily(hour=2, minute=40),
+        "Deletes the lines that are older than their transfer log keeps them; the figures of days stay.",
+    ),
+    Schedule(
+        "Verify the figures of transfers",
+        "logmonitor.verify_transfers",
+        Daily(hour=3, minute=20),
+        "Compares the figures behind the charts with the lines that are kept; fails where they differ.",
+    ),
+    Schedule(
         "Delete old exports",
         "canvas.delete_expired_exports",
         timedelta(hours=24),

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
 from config.console import UNFOLD as UNFOLD
 from config.keys import read_or_make_key
 from config.redis_child import private_redis_url
-from easel.events import LOGGER_PREFIX, LOGS
 from easel.environment import BASE_DIR, VAR_DIR, env
 from easel.environment import CANVAS_SYNC_LOG_DIR as CANVAS_SYNC_LOG_DIR
+from easel.events import LOGGER_PREFIX, LOGS
 
 VAR_DIR.mkdir(parents=True, exist_ok=True)
 
@@ -41,6 +42,7 @@ INSTALLED_APPS = [
     "canvas",
     "syncmetrics",
     "logmonitor",
+    "parselogs",
     "sandbox",
     "config",
 ]
@@ -166,7 +168,13 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "plain"},
+        # Its own level too: what a log of a run takes may be below it.
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "plain",
+            "level": env.str("LOG_LEVEL", default="WARNING"),
+        },
+        "parse_run": {"class": "parselogs.dispatch.RunLogHandler"},
         **{
             f"sync_{log}": {
                 "class": "logmonitor.handler.LogFileHandler",
@@ -180,12 +188,18 @@ LOGGING = {
     },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="WARNING")},
     "loggers": {
-        f"{LOGGER_PREFIX}{log}": {
-            "handlers": [f"sync_{log}"] if CANVAS_SYNC_LOGS else [],
-            "level": "INFO" if CANVAS_SYNC_LOGS else logging.CRITICAL + 1,
-            "propagate": False,  # who runs a sync at a terminal sees its progress, not its logs
-        }
-        for log in LOGS
+        # Every line below this name goes to the log of the parse run at work, if there is one.
+        "parselogs": {"handlers": ["parse_run"], "level": "INFO"},
+        # Findings and tracebacks: for who may read that run's log, not for who watches Easel's own output.
+        "parselogs.run": {"handlers": ["parse_run"], "propagate": False},
+        **{
+            f"{LOGGER_PREFIX}{log}": {
+                "handlers": [f"sync_{log}"] if CANVAS_SYNC_LOGS else [],
+                "level": "INFO" if CANVAS_SYNC_LOGS else logging.CRITICAL + 1,
+                "propagate": False,  # who runs a sync at a terminal sees its progress, not its logs
+            }
+            for log in LOGS
+        },
     },
 }
 
@@ -211,6 +225,9 @@ SYNC_QUEUE_SECONDS = env.int("SYNC_QUEUE_SECONDS", default=900)
 # Runs are kept so long with their counts, steps and reasons; the figures of days stay.
 RUN_DAYS = env.int("RUN_DAYS", default=730)
 
+# Each app's own list of what it keeps for how long (syncmetrics/retention.py).
+RETENTIONS = ["syncmetrics.retention.RETENTIONS"]
+
 # --- Background work (docs/adr/0010-background-work.md) --------------------------------------
 # What the job log keeps, and which tasks leave a row there only when they fail (docs/jobs.md).
 JOB_LOG_DAYS = env.int("JOB_LOG_DAYS", default=30)
@@ -218,6 +235,8 @@ JOB_LOG_ERRORS_ONLY = env.list(
     "JOB_LOG_ERRORS_ONLY",
     default=[
         "canvas.resume_lost_runs",
+        "logmonitor.drain_transfers",
+        "parselogs.sweep_runs",
         "syncmetrics.close_lost_runs",
         "syncmetrics.tidy_job_log",
         "syncmetrics.watch_incidents",
@@ -225,9 +244,6 @@ JOB_LOG_ERRORS_ONLY = env.list(
 )
 # Without a Redis of your own, `run_easel` starts a private one, at an address under VAR_DIR.
 CELERY_BROKER_URL = env.str("REDIS_URL", default="") or private_redis_url(VAR_DIR)
-# Each app's own list of what it keeps for how long (syncmetrics/retention.py).
-RETENTIONS = ["syncmetrics.retention.RETENTIONS"]
-
 # Tasks at once. One more than syncs at once, or a long sync holds up what finds lost ones.
 CELERY_WORKER_CONCURRENCY = env.int("WORKER_PROCESSES", default=4)
 # A task at work for longer is ended; a sync can then be resumed.
@@ -287,3 +303,61 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="easel@localhost")
 # More rows than this are exported by a worker, into a file that is kept for some days.
 EXPORT_AT_ONCE_ROWS = env.int("EXPORT_AT_ONCE_ROWS", default=10_000)
 EXPORT_DAYS = env.int("EXPORT_DAYS", default=7)
+
+# --- Uploaded files and the logs of their runs (docs/parse-logs.md) ----------------------------------
+
+# Where files and logs are kept: a folder, or a bucket of S3 as soon as one is named.
+UPLOADS_FOLDER = Path(env.str("UPLOADS_FOLDER", default="") or VAR_DIR / "uploads")
+UPLOADS_S3_BUCKET = env.str("UPLOADS_S3_BUCKET", default="")
+_UPLOADS_S3 = {
+    "bucket_name": UPLOADS_S3_BUCKET,
+    "endpoint_url": env.str("UPLOADS_S3_ENDPOINT_URL", default="") or None,
+    "region_name": env.str("UPLOADS_S3_REGION", default="") or None,
+    "access_key": env.str("UPLOADS_S3_ACCESS_KEY", default="") or None,  # none: as boto3 finds them
+    "secret_key": env.str("UPLOADS_S3_SECRET_KEY", default="") or None,
+    "location": env.str("UPLOADS_S3_PREFIX", default=""),
+    "path_addressing": env.bool("UPLOADS_S3_PATH_ADDRESSING", default=False),
+    "connect_timeout_seconds": env.float("UPLOADS_S3_CONNECT_TIMEOUT_SECONDS", default=5.0),
+    "read_timeout_seconds": env.float("UPLOADS_S3_READ_TIMEOUT_SECONDS", default=30.0),
+    "tries": env.int("UPLOADS_S3_TRIES", default=3),
+    "querystring_expire": 120,  # seconds that a signed link works
+    "file_overwrite": True,  # names are never used twice, but by the same content
+}
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "uploads": {"BACKEND": "parselogs.storage_s3.UploadsS3Storage", "OPTIONS": _UPLOADS_S3}
+    if UPLOADS_S3_BUCKET
+    else {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": UPLOADS_FOLDER,
+            "allow_overwrite": True,  # as in S3
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
+}
+UPLOAD_MEGABYTES = env.float("UPLOAD_MEGABYTES", default=1024)
+# Uploaded files without a run for so long are deleted with their runs and logs; 0: they are kept.
+UPLOAD_DAYS = env.int("UPLOAD_DAYS", default=0)
+# The log of a run is kept so long, that of a file's last run as long as the file.
+PARSE_LOG_DAYS = env.int("PARSE_LOG_DAYS", default=365)
+# A longer log keeps its beginning and its end.
+PARSE_LOG_MEGABYTES = env.float("PARSE_LOG_MEGABYTES", default=10)
+# Findings of one code that the log shows and the database keeps; all of them are in a file beside the log.
+PARSE_FINDINGS_PER_CODE = env.int("PARSE_FINDINGS_PER_CODE", default=100)
+PARSE_FINDINGS_IN_FILE = env.int("PARSE_FINDINGS_IN_FILE", default=1_000_000)
+# How often a running log is copied into storage for hosts that have not its spool; 0: never.
+PARSE_LIVE_COPY_SECONDS = env.float("PARSE_LIVE_COPY_SECONDS", default=15.0 if UPLOADS_S3_BUCKET else 0.0)
+# Where a log is written until it is stored: on this host's own disk.
+PARSE_SPOOL_DIR = Path(env.str("PARSE_SPOOL_DIR", default="") or VAR_DIR / "parse_spool")
+# A run without a sign of life for this long is lost; one that no worker took for so long is sent again.
+PARSE_LEASE_SECONDS = env.int("PARSE_LEASE_SECONDS", default=120)
+PARSE_QUEUE_SECONDS = env.int("PARSE_QUEUE_SECONDS", default=300)
+# Downloads are led to S3 by links that work so long, at most 120 s; 0: everything goes through the console.
+PARSE_SIGNED_LINK_SECONDS = env.int("PARSE_SIGNED_LINK_SECONDS", default=0)
+# Every uploader is told by e-mail how a run ended; off: those who asked for it with their upload.
+PARSE_MAIL_UPLOADERS = env.bool("PARSE_MAIL_UPLOADERS", default=False)
+# Parsers of your own, as dotted paths; tried before those Easel brings.
+PARSELOGS_PARSERS = env.list("PARSELOGS_PARSERS", default=[])

@@ -16,15 +16,19 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import requests
 from rich.console import Console
 from rich.table import Table
+
+from sandbox.sis_files import MISTAKES, write_sis_zip
+from sandbox.transfers import write_logs
 
 LATENCY_MS = 50
 CONCURRENCY = 10
@@ -119,8 +123,10 @@ class Installation:
         kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
         return kept | {"EASEL_VAR_DIR": str(self.folder), "EASEL_ENV_FILE": os.devnull} | more
 
-    def manage(self, *arguments: str, show_progress: bool = False, **more: str) -> str:
-        """Run one command to its end and return its stdout; DemoError when it fails."""
+    def manage(
+        self, *arguments: str, show_progress: bool = False, fine: Collection[int] = (0,), **more: str
+    ) -> str:
+        """Run one command to its end and return its stdout; DemoError when its status is not `fine`."""
         done = subprocess.run(  # noqa: S603 - our own manage.py
             [sys.executable, str(self.project / "manage.py"), *arguments],
             env=self.environment(**more),
@@ -130,7 +136,7 @@ class Installation:
             stdin=subprocess.DEVNULL,
             text=True,
         )
-        if done.returncode:
+        if done.returncode not in fine:
             said = (done.stderr or "").strip().splitlines()
             raise DemoError(f"{arguments[0]} failed{': ' + said[-1] if said else ', see above'}")
         return done.stdout
@@ -192,7 +198,40 @@ class Demo:
         self._console.print(summary(first, second))
         for run in (first, second):
             self._say(cost(run))
-        return self.compare(edits, second)
+        exact = self.compare(edits, second)
+        exact = self.follow_transfers() and exact
+        return self.parse_upload() and exact
+
+    def parse_upload(self) -> bool:
+        """Have a file with mistakes uploaded and parsed, twice; return whether no mistake was overlooked."""
+        archive = self._installation.folder / "autumn-sis.zip"
+        write_sis_zip(archive, size=self._size)
+        run = json.loads(self._installation.manage("parse_file", str(archive), "--json", fine=(0, 1)))
+        again = ("reparse_files", "--all", "--reason", "To have two runs to compare", "--json")
+        self._installation.manage(*again, fine=(0, 1))
+        found = sum(run["findings"].values())
+        what = f"An upload with {len(MISTAKES) + 1} mistakes, {archive.name}"
+        if found <= len(MISTAKES):
+            self._say(f"{what}: only {found} findings.")
+            return False
+        self._say(
+            f"{what}: {run['rows_read']:,} rows read, {run['rows_rejected']} rejected, {found} findings;"
+            " the console has them, and the log."
+        )
+        return True
+
+    def follow_transfers(self) -> bool:
+        """Have the log of a made-up transfer server read; return whether every line was read once."""
+        folder = self._installation.folder / "sftpgo"
+        written = write_logs(folder, until=datetime.now(UTC).replace(tzinfo=None))
+        command = ("watch_transfers", "--source", str(folder), "--once", "--json")
+        read = json.loads(self._installation.manage(*command))
+        what = f"A transfer server's log, {written.lines:,} lines in {written.files} files"
+        if read["lines"] != written.lines or read["bad_lines"]:
+            self._say(f"{what}, was NOT read as it is: {read['lines']:,} lines, {read['bad_lines']:,} bad.")
+            return False
+        self._say(f"{what}: every line read once, {written.transfers:,} transfers for the charts.")
+        return True
 
     def serve(self, port: int) -> None:
         """Serve the console with a login that ends with the demo; returns only by an interrupt."""

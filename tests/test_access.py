@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,6 +13,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.core.files.base import ContentFile
 from django.db.models import ProtectedError
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -24,6 +26,9 @@ from canvas.models import Connection, Course, Export, Instance, InstanceLimit, P
 from canvas.models import User as CanvasUser
 from canvas.resources import RESOURCES
 from config.roles import ROLES, make_roles
+from logmonitor.models import BadLine, Gap, LogLine, LogSource, Segment
+from parselogs.models import DataFile, ParseFileMeta, ParseMeta
+from parselogs.storage import uploads
 from syncmetrics.audit import record
 from syncmetrics.models import AlertChannel, ApiToken, Incident, JobRun, ReportRecipient, SyncRun
 from tests import factories
@@ -46,6 +51,23 @@ RULES: list[tuple[str, str, str]] = [
     ("admin:login", "-", "-" + LOGGED_IN),  # who is logged in already is led to the home page
     ("admin:logout", "", "-" + LOGGED_IN),  # by POST only
     ("admin:jsi18n", LOGGED_IN, LOGGED_IN),
+    ("logmonitor:transfer*", "OAS", ""),  # who moved which file, and from where
+    ("admin:logmonitor_logsource_delete", "", ""),
+    ("admin:logmonitor_logsource_add", "AS", "AS"),
+    ("admin:logmonitor_logsource_change", "OAS", "AS"),
+    ("admin:logmonitor_logsource_*", "OAS", "OAS"),
+    ("admin:logmonitor_badline_add", "", ""),
+    ("admin:logmonitor_badline_delete", "", ""),
+    ("admin:logmonitor_badline_change", "OAS", ""),
+    ("admin:logmonitor_gap_add", "", ""),
+    ("admin:logmonitor_gap_delete", "", ""),
+    ("admin:logmonitor_gap_change", "OAS", ""),
+    ("admin:logmonitor_badline_*", "OAS", "OAS"),
+    ("admin:logmonitor_gap_*", "OAS", "OAS"),
+    ("admin:logmonitor_logline_add", "", ""),
+    ("admin:logmonitor_logline_delete", "", ""),
+    ("admin:logmonitor_logline_change", "OAS", ""),
+    ("admin:logmonitor_logline_*", "OAS", "OAS"),
     ("logmonitor:*", "VOAS", ""),  # all lines of all sites; those of one run have tests of their own
     ("admin:index", LOGGED_IN, LOGGED_IN),
     ("admin:search", LOGGED_IN, LOGGED_IN),
@@ -57,6 +79,7 @@ RULES: list[tuple[str, str, str]] = [
     ("metrics", "", ""),  # off unless PROMETHEUS_TOKEN is set
     ("api:document", "-" + LOGGED_IN, ""),
     ("api:show_sync", "VOASI", ""),
+    ("api:show_transfers", "OAS", ""),
     ("api:*", "VOASIX", ""),
     # jobs, and one's own tokens; the one here is the superuser's
     ("admin:syncmetrics_jobrun_change", "VOASI", ""),
@@ -107,6 +130,20 @@ RULES: list[tuple[str, str, str]] = [
     ("admin:syncmetrics_*_changelist", "VOASIX", "VOASIX"),
     ("admin:canvas_*_history", "VOASI", "VOASI"),
     ("admin:syncmetrics_*_history", "VOASI", "VOASI"),
+    # uploaded files: lists for all, logs and work for operators, what is in the files for administrators
+    ("admin:parselogs_*_delete", "", ""),
+    ("admin:parselogs_datafile_add", "OAS", "OAS"),
+    ("admin:parselogs_*_add", "", ""),
+    ("admin:parselogs_datafile_download", "AS", ""),
+    ("admin:parselogs_datafile_reparse*", "OAS", "OAS"),
+    *((f"admin:parselogs_parsefilemeta_{name}", "OAS", "OAS") for name in ("reparse", "cancel", "store")),
+    ("admin:parselogs_parsefilemeta_log*", "OAS", ""),
+    ("admin:parselogs_parsefilemeta_lines", "OAS", ""),
+    ("admin:parselogs_parsefilemeta_findings_download", "OAS", ""),
+    ("admin:parselogs_parsefilemeta_compare", "OAS", ""),
+    ("admin:parselogs_parsemeta_logs", "OAS", ""),
+    ("admin:parselogs_*_change", "VOAS", ""),
+    ("admin:parselogs_*", "VOAS", "VOAS"),
     # schedules
     ("admin:django_celery_beat_periodictask_run", "OAS", "OAS"),
     ("admin:django_celery_beat_periodictask_changelist", "OAS", "OAS"),
@@ -157,6 +194,26 @@ def rule_of(name: str) -> tuple[str, str]:
     raise AssertionError(f"Say in RULES who may open {name}")
 
 
+def parsed_file() -> tuple[Any, ...]:
+    """A file with its content in storage, a batch, and a run whose log is stored too."""
+    data_file = DataFile.objects.create(
+        name="users.csv", file=uploads().save("matrix.csv", ContentFile(b"user_id")), size=7, sha256="0" * 64
+    )
+    batch = ParseMeta.objects.create(kind="reparse")
+    log = uploads().save("matrix.log.gz", ContentFile(gzip.compress(b"a line\n")))
+    run = ParseFileMeta.objects.create(
+        data_file=data_file,
+        parse_meta=batch,
+        attempt=1,
+        state="succeeded",
+        finished_at=timezone.now(),
+        log_state="uploaded",
+        log_file=log,
+        findings_file=uploads().save("matrix.csv.gz", ContentFile(gzip.compress(b"file,row\n"))),
+    )
+    return data_file, batch, run
+
+
 @pytest.fixture
 def things() -> dict[str, Any]:
     """One row of every table with pages, all of one site; by `app_model`."""
@@ -164,6 +221,8 @@ def things() -> dict[str, Any]:
     rows = [getattr(factories, f"{one.model.__name__}Factory")(instance=site) for one in RESOURCES.values()]
     now = timezone.now()
     owner = staff("owner", superuser=True)
+    transfer_log = LogSource.objects.create(name="sftp", folder="/srv/sftp")
+    log_file = Segment.objects.create(source=transfer_log, path="sftpgo.log", head_len=1, head=b"x")
     interval = IntervalSchedule.objects.create(every=3, period="hours")
     run = SyncRun.objects.create(
         instance_key=site.pk,
@@ -182,6 +241,7 @@ def things() -> dict[str, Any]:
             owner=owner, table="canvas.course", format="csv", state="completed", ended_at=now
         ),
         Promise.objects.create(instance=site, resource="courses", hours=24),
+        *parsed_file(),
         staff("anybody"),
         Group.objects.create(name="Anything"),
         interval,
@@ -194,6 +254,10 @@ def things() -> dict[str, Any]:
         AccessFailureLog.objects.create(username="x", ip_address="192.0.2.1"),
         AccessLog.objects.create(username="x", ip_address="192.0.2.1"),
         LogEntry.objects.log_actions(owner.pk, [site], 2, "Looked at it.", single_object=True),
+        transfer_log,
+        BadLine.objects.create(segment=log_file, offset=0, length=1, raw=b"x", reason="torn"),
+        Gap.objects.create(source=transfer_log, segment=log_file, reason="rotated away"),
+        LogLine.objects.create(pk=1 << 41, source=transfer_log, at=now, day=now.date(), kind="transfer"),
     ]
     return {f"{row._meta.app_label}_{row._meta.model_name}": row for row in found}
 
@@ -217,6 +281,13 @@ def people(things) -> dict[str, Client]:
 def url_of(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
     """Return the address with the keys of things in it."""
     wanted = pattern.pattern.converters or dict.fromkeys(pattern.pattern.regex.groupindex)
+    if "uuid" in wanted:
+        thing = next(row for table, row in things.items() if name.startswith(f"admin:{table}_"))
+        return reverse(name, args=[thing.uuid])
+    if name == "logmonitor:transfer_session":
+        return reverse(name, args=[things["logmonitor_logline"].pk])
+    if name == "logmonitor:transfer_export":
+        return reverse(name, args=["users", "csv"])
     if name == "api:show_sync":
         return reverse(name, args=[things["syncmetrics_syncrun"].pk])
     if name == "admin:app_list":
@@ -234,6 +305,8 @@ def url_of(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
 
 def let_in(response: Any) -> bool:
     """Tell whether a page opened. Django leads from a row that one may not see to the home page."""
+    if response.streaming:
+        b"".join(response.streaming_content)  # which closes what is sent
     if response.status_code == 302:
         return not response.url.startswith(reverse("admin:login")) and response.url != reverse("admin:index")
     return response.status_code not in (401, 403, 404, 405)

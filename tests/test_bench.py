@@ -6,18 +6,24 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.installation import ROOT
 
 
-def test_quick_writer_benchmark_keeps_its_figures(tmp_path: Path) -> None:
-    output = tmp_path / "figures.json"
-    arguments = ["--quick", "--only", "writer", "--databases", "sqlite", "--output", str(output)]
+def figures_of(part: str, folder: Path) -> dict[str, Any]:
+    """Run one part quickly; return its figures by what they are of."""
+    output = folder / "figures.json"
+    arguments = ["--quick", "--only", part, "--databases", "sqlite", "--output", str(output)]
     done = subprocess.run(
         [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    figures = {figure["what"]: figure for figure in json.loads(output.read_text())["figures"]}
+    return {figure["what"]: figure for figure in json.loads(output.read_text())["figures"]}
+
+
+def test_quick_writer_benchmark_keeps_its_figures(tmp_path: Path) -> None:
+    figures = figures_of("writer", tmp_path)
     ratio = figures["SQLite: new rows / bare executemany"]
     assert ratio["target"] == 0.75
     assert ratio["median"] > 0

@@ -59,6 +59,8 @@ def test_demo_finds_its_edits_whatever_an_earlier_one_left(manage: Manage, own_s
     done = manage("run_demo", "--no-serve", "--size", "tiny")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "found exactly the edits: courses: 1 updated, enrollments: 1 deleted" in done.stdout
+    assert "every line read once" in done.stdout
+    assert "An upload with 11 mistakes, autumn-sis.zip: " in done.stdout
 
 
 def test_demo_with_a_port_in_use_names_another(manage: Manage) -> None:

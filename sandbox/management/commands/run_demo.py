@@ -57,7 +57,7 @@ class Command(BaseCommand):
                 except KeyboardInterrupt:  # the way a served demo ends
                     self.stdout.write("\nThe demo has ended.")
         if not exact:
-            raise CommandError("The second sync did not find exactly the edits.")
+            raise CommandError("Not everything was found as it is: see above.")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -1,0 +1,65 @@
+"""What the home page shows of uploaded files: the last runs, and files whose last parse did not work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.urls import reverse
+from django.utils import timezone
+
+from parselogs.admin.columns import (
+    attempt_link,
+    file_link,
+    findings_in_words,
+    log_badge,
+    page_of,
+    state_badge,
+)
+from parselogs.models import ParseFileMeta
+from syncmetrics.admin.panels import Attention, Panel
+from syncmetrics.display import BAD, CARE, ago, badge
+
+RECENT_RUNS = 5
+MOST_PROBLEMS = 5
+RECENT = timedelta(days=7)
+"""Who has not mended an upload within a week will not be reminded for ever."""
+
+State, LogState = ParseFileMeta.State, ParseFileMeta.LogState
+
+
+def panel() -> Panel | None:
+    """Return the panel; None where nothing was uploaded yet."""
+    runs = ParseFileMeta.objects.select_related("data_file").order_by("-queued_at", "-pk")
+    recent = list(runs[:RECENT_RUNS])
+    if not recent:
+        return None
+    return Panel(
+        title="Uploaded files",
+        more=reverse("admin:parselogs_parsefilemeta_changelist"),
+        headers=["File", "Run", "State", "Findings", "Log", "Queued"],
+        rows=[
+            [
+                file_link(run.data_file),
+                attempt_link(run),
+                state_badge(run),
+                findings_in_words(run),
+                log_badge(run),
+                ago(run.queued_at),
+            ]
+            for run in recent
+        ],
+        problems=list(_problems(runs.filter(queued_at__gt=timezone.now() - RECENT))),
+    )
+
+
+def _problems(runs: QuerySet[ParseFileMeta]) -> Iterator[Attention]:
+    latest = ParseFileMeta.objects.filter(data_file=OuterRef("data_file")).order_by("-attempt").values("pk")
+    failed = runs.filter(state__in=[State.FAILED, State.LOST], pk=Subquery(latest[:1]))
+    for run in failed[:MOST_PROBLEMS]:
+        said = f"Its last parse {'failed' if run.state == State.FAILED else 'was lost'}: {run.failure_text}"
+        yield Attention(badge(run.data_file.name, BAD), said, page_of(run))
+    for run in runs.filter(log_state=LogState.UPLOAD_FAILED)[:MOST_PROBLEMS]:
+        said = f"The log of attempt {run.attempt} could not be stored yet: {run.upload_error}"
+        yield Attention(badge(run.data_file.name, CARE), said, page_of(run))
