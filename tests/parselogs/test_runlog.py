@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 from django.db import IntegrityError
 
-from parselogs.dispatch import RUN_ONLY
 from parselogs.errors import StorageUnavailable
 from parselogs.lines import CONTINUED, LINE, line_of
 from parselogs.runlog import in_this_run, run_log
@@ -259,9 +258,10 @@ def test_no_text_can_forge_a_line(breaker: str) -> None:
 
 def test_control_and_escape_sequences_are_shown_and_not_obeyed() -> None:
     run = uuid.uuid4()
-    with run_log(run):
-        # Not by way of the root: pytest keeps what passes there, and cannot send half a character.
-        logging.getLogger(RUN_ONLY).info("%s", "\x1b[2J\x1b]0;title\x07 \u202eright to left\udc80")
+    # Not by way of a logger: pytest keeps what passes there, and cannot send half a character.
+    text = "\x1b[2J\x1b]0;title\x07 \u202eright to left\udc80"
+    with run_log(run) as own_log:
+        own_log.take(logging.makeLogRecord({"msg": text, "levelno": logging.INFO, "levelname": "INFO"}))
     text = text_of(run)
     assert "\x1b" not in text
     assert "\\x1b[2J\\x1b]0;title\\x07 \\u202eright to left\\udc80" in text
