@@ -71,8 +71,10 @@ class LineDecoder:
         """Add what whole lines hold; `offset` is where in the file they begin."""
         clock, source, key = self.clock, self._source, self._base | offset << 1
         minutes, rests, builder, add = clock.minutes.get, clock.rests.get, BUILDERS.get, into.lines.append
-        careful = flags or not data.isascii() or b"\x7f" in data
-        for raw in data.split(b"\n"):
+        lines = data.split(b"\n")
+        # Asked of all lines at once: hardly a block holds anything that one of them needs care for.
+        careful = flags or not _is_harmless(data) or data.count(b'"sender":') > len(lines)
+        for raw in lines:
             length = len(raw)
             try:
                 wire = decode_wire(raw)
@@ -81,12 +83,7 @@ class LineDecoder:
                 rest = rests(stamp[16:]) or clock.rest(stamp)
                 if minute and rest:
                     line = builder(wire.sender, build_message)(wire, key, source, minute[0] + rest, minute[1])
-                    if (
-                        careful
-                        or b"\\" in raw
-                        or length > SHORT_LINE
-                        or (wire.message and raw.count(b'"sender":') > 1)
-                    ):
+                    if careful or length > SHORT_LINE:
                         line = self._careful(raw, line, flags)
                     add(line)
                     self.stamp = stamp
@@ -129,7 +126,7 @@ class LineDecoder:
             raise msgspec.ValidationError("the line is too long")
         if raw.count(b'"sender":') > 1 and (head := _HEAD.match(raw)):
             line = self._by_head(raw, line, head)
-        if not _is_plain(raw) and (_ESCAPES.search(raw) or _RAW_UNSAFE.search(raw)):
+        if not _is_harmless(raw):
             line, cleaned = _clean(line)
             flags |= cleaned
         if len(raw) > SHORT_LINE:
@@ -152,11 +149,11 @@ class LineDecoder:
         return Bad(offset, len(raw), mask_raw(raw[: 2 * LONGEST_RAW])[:LONGEST_RAW], reason)
 
 
-def _is_plain(data: bytes) -> bool:
-    """Tell whether texts hold nothing that may need cleaning: printable ASCII, and quotes escaped."""
-    if b"\\" in data and data.count(b"\\") != data.count(b'\\"'):
+def _is_harmless(data: bytes) -> bool:
+    """Tell whether no text of these lines needs cleaning."""
+    if b"\\" in data and _ESCAPES.search(data):
         return False
-    return data.isascii() and b"\x7f" not in data
+    return (data.isascii() and b"\x7f" not in data) or not _RAW_UNSAFE.search(data)
 
 
 def _pieces(raw: bytes) -> Iterator[tuple[int, bytes]]:
