@@ -69,8 +69,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if away:
         config.hook.pytest_deselected(items=away)
         items[:] = [item for item in items if _belongs(item)]
-    # What takes longest begins first, so that the other workers are not idle at the end.
-    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+    # What takes longest begins first, so that the other workers are not idle at the end; but tests that
+    # empty the tables stay last, where pytest-django puts them.
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None or _touches_database(item))
     if find_chromium() is None:
         for item in items:
             if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
