@@ -225,6 +225,9 @@ class World:
         return bool(self._contents.get(self.live)) and self._contents[self.live][-1] > self.lost
 
 
+_inherited: list[object] = []
+
+
 def _drain_without_lease(source: LogSource) -> None:
     tailer = tailer_module.Tailer(source)
     while tailer.poll():
@@ -234,7 +237,6 @@ def _drain_without_lease(source: LogSource) -> None:
 
 def _in_children(jobs: list[Callable[[], object]]) -> int:
     """Do things in forked processes at once; return how many of them were killed."""
-    connection.close()  # each process opens its own
     children = [_fork(job) for job in jobs]
     ends = [os.waitpid(child, 0)[1] for child in children]
     assert all(os.WIFSIGNALED(end) or not os.WEXITSTATUS(end) for end in ends), ends
@@ -247,12 +249,23 @@ def _fork(job: Callable[[], object]) -> int:
         return child
     status = 1
     try:
+        _open_own_connection()
         job()
         status = 0
     except BaseException as error:
         sys.__stderr__.write(f"{error!r}\n")
     finally:
         os._exit(status)
+
+
+def _open_own_connection() -> None:
+    """Let go of the parent's connection without closing it: its socket is still the parent's.
+
+    Closing it in the parent is not enough. After a browser test asyncio's loop is known there, and not in
+    the child: Django then keeps the two apart, and the child finds one that the parent did not see.
+    """
+    _inherited.append(connection.connection)
+    connection.connection = None
 
 
 def _die_after(steps: int, work: Callable[[], object]) -> None:
