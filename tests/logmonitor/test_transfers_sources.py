@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -52,6 +53,22 @@ def test_the_list_says_of_each_log_whether_it_is_followed() -> None:
     behind = listed(client, last_polled_at=now, behind_bytes=123_456, behind_seconds=3_725)
     assert "behind" in behind
     assert "123,456 bytes, 1 h 2 min" in behind
+
+
+def test_the_list_asks_no_more_for_more_logs(django_assert_num_queries: Any) -> None:
+    client, url = client_of(person("olga", "Operator")), reverse("admin:logmonitor_logsource_changelist")
+    LogSource.objects.create(name="one", folder="/srv/one")
+    with CaptureQueriesContext(connection) as asked:
+        client.get(url)
+    for name in ("two", "three", "four"):
+        source = LogSource.objects.create(name=name, folder=f"/srv/{name}")
+        for lines in (1_000, 200):
+            segment = Segment.objects.create(
+                source=source, path="sftpgo.log", head=b"x", head_len=1, lines=lines
+            )
+            Gap.objects.create(source=source, segment=segment, reason="rotated")
+    with django_assert_num_queries(len(asked)):
+        assert "1,200" in text_of(client.get(url))
 
 
 def test_pages_show_gaps_and_bad_lines(world: World) -> None:
