@@ -28,7 +28,6 @@ def panel() -> Panel | None:
         return None
     return Panel(
         title="Transfer logs",
-        more=reverse("admin:logmonitor_logsource_changelist"),
         headers=["Log", "State", "Last line", "Gaps of this week", "Who moved what"],
         rows=[
             [

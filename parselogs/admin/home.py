@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.urls import reverse
 from django.utils import timezone
 
 from parselogs.admin.columns import (
@@ -37,7 +36,6 @@ def panel() -> Panel | None:
         return None
     return Panel(
         title="Uploaded files",
-        more=reverse("admin:parselogs_parsefilemeta_changelist"),
         headers=["File", "Run", "State", "Findings", "Log", "Queued"],
         rows=[
             [

@@ -20,10 +20,9 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A card of the home page; `more` is the address of the whole list."""
+    """A card of the home page."""
 
     title: str
-    more: str
     headers: Sequence[str]
     rows: Sequence[Sequence[Any]]
     problems: Sequence[Attention] = field(default=())
