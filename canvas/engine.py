@@ -21,7 +21,6 @@ from django.utils import timezone
 
 from canvas.errors import CanvasError, TokenRejected, Unavailable
 from canvas.fetcher import Fetching, ListingDone, ListingFailed, PageFetched
-from canvas.interrupts import held_back
 from canvas.journal import Journal
 from canvas.mapping import Mapped, Mapper
 from canvas.models import Connection, Enrollment, Scope
@@ -41,6 +40,7 @@ from canvas.steps import (
 )
 from canvas.writer import Row, Table, Writer, analyze
 from easel.ids import Folder, InvalidId
+from easel.interrupts import held_back
 from syncmetrics.models import SyncRun, SyncStep
 from syncmetrics.runs import beat, short
 from syncmetrics.tracker import SyncTracker

@@ -19,7 +19,6 @@ from canvas.engine import Engine, account_steps, mappers_of
 from canvas.errors import CanvasError, TokenRejected
 from canvas.fetch_process import FetchProcess, Task
 from canvas.fetcher import Fetcher
-from canvas.interrupts import held_back
 from canvas.journal import Journal
 from canvas.models import Connection, Course
 from canvas.pages import Page, RequestRecord
@@ -28,6 +27,7 @@ from canvas.resources import RESOURCES
 from canvas.steps import CoursePlan, CoursesStep, Step
 from canvas.throttle import Throttle
 from easel.ids import InvalidId, split_id
+from easel.interrupts import held_back
 from syncmetrics.models import SyncRun, SyncStep
 from syncmetrics.runs import (
     CancelRequested,

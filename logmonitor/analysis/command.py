@@ -6,16 +6,15 @@ import argparse
 import json
 import os
 import re
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
+from easel.interrupts import terminable
 from logmonitor.analysis.engine import analyse
 from logmonitor.analysis.report import report
 from logmonitor.analysis.selection import Selection, moment
@@ -67,20 +66,8 @@ def run(options: dict[str, Any], stdout: IO[str]) -> None:
     """
     if hasattr(stdout, "reconfigure"):
         stdout.reconfigure(errors="backslashreplace")  # where the locale has no letters for what a log says
-    with _terminable():
+    with terminable():
         _run(options, stdout)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only there can signals be caught
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _run(options: dict[str, Any], stdout: IO[str]) -> None:

@@ -18,7 +18,6 @@ from django.db import connection as database
 from django.utils import timezone
 
 from canvas.connect import connect
-from canvas.interrupts import held_back
 from canvas.models import Assignment, Connection, Submission
 from canvas.progress import Progress
 from canvas.sync import SyncOptions, UsageError, sync
@@ -289,20 +288,6 @@ def test_interrupt_marks_the_run_and_reaches_the_caller(
     assert "--resume" in (run.error_message or "")
     assert sync(connection, resume=run).sync_status == Status.COMPLETED
     assert wrong(connection) == []
-
-
-def test_signal_in_the_middle_of_a_transaction_waits_for_its_end() -> None:
-    before, reached = signal.getsignal(signal.SIGINT), []
-
-    def interrupted() -> None:
-        with held_back():
-            signal.raise_signal(signal.SIGINT)
-            reached.append("the end")
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert reached == ["the end"]
-    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_fault_of_our_own_is_recorded_and_raised(connection: Connection, canvas: EventfulSandbox) -> None:

@@ -259,9 +259,13 @@ def test_running_log_can_be_read_where_its_spool_is_not(s3: S3, settings: Any, t
     assert run.log_state == LogState.UPLOADED
 
 
+@pytest.mark.django_db(transaction=True)  # the copies' thread writes by a connection of its own
 def test_copies_that_a_storage_does_not_take_cost_nothing(s3: S3, settings: Any) -> None:
     settings.PARSE_LIVE_COPY_SECONDS = 0.01
     run = upload(marks("m", 20, 10), name="marks.csv")
     stop_when_the_log_is_stored(s3, run)
     assert (run.state, run.rows_read) == (State.SUCCEEDED, 20)
     assert run.log_state == LogState.PENDING_UPLOAD
+    for thread in threading.enumerate():
+        if thread.name == "parse-log-copy":
+            thread.join()

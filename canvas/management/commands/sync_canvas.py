@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -16,6 +14,7 @@ from canvas.models import Connection
 from canvas.resources import RESOURCES
 from canvas.sync import ALL_MODELS, SyncOptions, UsageError, sync
 from canvas.tokens import TokenUnreadable
+from easel.interrupts import terminable
 from easel.redaction import clean, redact
 from syncmetrics.models import SyncRun
 from syncmetrics.runs import RunActive
@@ -71,9 +70,8 @@ class Command(BaseCommand):
         """Sync, then leave with 0 completed, 1 failed or partial, 130 interrupted."""
         connection = _connection(options["connection"])
         progress = make_progress(sys.stderr)
-        signal.signal(signal.SIGTERM, _interrupt)
         try:
-            with progress:
+            with terminable(), progress:
                 run = sync(
                     connection,
                     _options(options),
@@ -130,10 +128,6 @@ class Command(BaseCommand):
             f"Run {result['id']} {result['sync_status']} ({result['mode']}{resumed}{dry}): {rows:,} rows,"
             f" {api['calls_made']:,} requests, {database['rows_written']:,} rows written, {seconds:.1f} s."
         )
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _connection(name: str | None) -> Connection:

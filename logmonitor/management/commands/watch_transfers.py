@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from easel.interrupts import asked_to_end
 from easel.redaction import clean, redact
 from logmonitor.models import LogSource
 from logmonitor.transfers.watch import Summary, UnknownSource, Watch, enabled, find_or_make, only
@@ -41,9 +42,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Follow, then print what was done."""
-        stop: list[int] = []
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, frame: stop.append(number))
+        with asked_to_end() as stop:
+            summary = self._watched(stop, options)
+        self._report(summary, options["json"])
+        if signal.SIGINT in stop:
+            sys.exit(INTERRUPTED)
+        if options["once"] and summary.errors:
+            sys.exit(1)
+
+    def _watched(self, stop: list[int], options: dict[str, Any]) -> Summary:
         bar = _Bar()
         watch = Watch(
             _chosen(options["source"]),
@@ -53,17 +60,12 @@ class Command(BaseCommand):
         )
         try:
             with bar:
-                summary = watch.drain() if options["once"] else watch.follow()
+                return watch.drain() if options["once"] else watch.follow()
         except DatabaseError as error:
             raise CommandError(
                 f"The database cannot be written: {clean(redact(str(error)), 200)}. What was stored is kept;"
                 " start again once that is mended, and it goes on from there."
             ) from None
-        self._report(summary, options["json"])
-        if signal.SIGINT in stop:
-            sys.exit(INTERRUPTED)
-        if options["once"] and summary.errors:
-            sys.exit(1)
 
     def _report(self, summary: Summary, as_json: bool) -> None:
         if as_json:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from easel.interrupts import terminable
 from parselogs.errors import RunActive, UploadRefused, describe
 from parselogs.models import ParseFileMeta
 from parselogs.parsing import perform
@@ -52,9 +51,9 @@ class Command(BaseCommand):
         """Parse, then leave with 0 fine, 1 a run failed or rejected rows, 2 a file is not taken."""
         paths: list[Path] = options["paths"]
         _check(paths)
-        signal.signal(signal.SIGTERM, _interrupt)
         try:
-            results = list(self._results(paths, options))
+            with terminable():
+                results = list(self._results(paths, options))
         except KeyboardInterrupt:
             self.stderr.write("Interrupted. What was uploaded is kept, and its runs say how they ended.")
             sys.exit(INTERRUPTED)
@@ -99,10 +98,6 @@ class Command(BaseCommand):
             )
         good = sum(one["state"] in GOOD for one in results)
         self.stdout.write(f"{len(results):,} files, {good:,} without errors.")
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _check(paths: list[Path]) -> None:

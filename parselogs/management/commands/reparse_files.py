@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from argparse import ArgumentTypeError
-from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from easel.interrupts import terminable
 from parselogs.models import DataFile, ParseFileMeta, ParseMeta
 from parselogs.parsing import perform
 from parselogs.reparse import NothingToReparse, Scope, TooManyFiles, plan, progress_of, reparse
@@ -58,11 +57,11 @@ class Command(BaseCommand):
             found = {"eligible": len(planned.eligible), "skipped": dict(planned.skipped)}
             self.stdout.write(json.dumps(found) if options["json"] else planned.sentence)
             return
-        signal.signal(signal.SIGTERM, _interrupt)
         by_worker = worker_answers()
         batch = _begin(scope, options)
         try:
-            self._perform(batch, by_worker=by_worker, wait=options["wait"])
+            with terminable():
+                self._perform(batch, by_worker=by_worker, wait=options["wait"])
         except KeyboardInterrupt:
             self.stderr.write("Interrupted. What was parsed stays; the runs of the batch say how they ended.")
             sys.exit(INTERRUPTED)
@@ -119,7 +118,3 @@ def file_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) <= MOST_KEY):
         raise ArgumentTypeError(f"{text[:40]!r} is no number of a data file: the console's list shows them.")
     return int(text)
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 
+from easel.interrupts import terminable
 from sandbox.demo import Demo, DemoError, DemoUnusable, Installation, check_port, claimed
 
 INTERRUPTED = 130
@@ -33,10 +33,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Play the demo; leave with 1 when the second sync did not find exactly the edits."""
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _interrupt)
         try:
-            self._play(**options)
+            with terminable(signal.SIGHUP):
+                self._play(**options)
         except DemoUnusable as error:
             raise CommandError(str(error), returncode=2) from None
         except DemoError as error:
@@ -58,7 +57,3 @@ class Command(BaseCommand):
                     self.stdout.write("\nThe demo has ended.")
         if not exact:
             raise CommandError("Not everything was found as it is: see above.")
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
-import signal
 import sys
 import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from easel.interrupts import ASK_TO_END, handled
 from sandbox.faults import FaultError
 from sandbox.server import Sandbox
 from sandbox.sizes import SIZES
@@ -41,9 +41,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve; raises CommandError for a bad fault or a port in use."""
         stop = threading.Event()
-        with _open(options) as canvas:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: stop.set())
+        with _open(options) as canvas, handled(ASK_TO_END, lambda *_: stop.set()):
             sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
             about = {"url": canvas.url, "token": canvas.token, "tokens": canvas.tokens, **canvas.settings()}
             self.stdout.write(json.dumps(about))
