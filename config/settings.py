@@ -226,7 +226,10 @@ SYNC_QUEUE_SECONDS = env.int("SYNC_QUEUE_SECONDS", default=900)
 RUN_DAYS = env.int("RUN_DAYS", default=730)
 
 # Each app's own list of what it keeps for how long (syncmetrics/retention.py).
-RETENTIONS = ["syncmetrics.retention.RETENTIONS"]
+RETENTIONS = ["syncmetrics.retention.RETENTIONS", "logmonitor.transfers.retention.RETENTIONS"]
+
+# What is done with a connection that was just made: functions of it (canvas/connect.py).
+WHEN_CONNECTED = ["config.schedules.make_schedules_of"]
 
 # --- Background work (docs/adr/0010-background-work.md) --------------------------------------
 # What the job log keeps, and which tasks leave a row there only when they fail (docs/jobs.md).

@@ -9,7 +9,7 @@ from celery import shared_task
 from django.conf import settings
 
 from logmonitor import cleanup
-from logmonitor.transfers import retention, verify
+from logmonitor.transfers import verify
 from logmonitor.transfers.watch import Watch, enabled, only
 
 DRAIN_SECONDS = 50.0
@@ -32,12 +32,6 @@ def drain_transfers(source_id: int | None = None) -> dict[str, Any]:
     A source that another process follows is left to it.
     """
     return Watch(enabled if source_id is None else only(source_id)).drain(DRAIN_SECONDS).as_json()
-
-
-@shared_task(name="logmonitor.delete_old_lines")
-def delete_old_lines() -> dict[str, int]:
-    """Delete the lines of transfer logs that are older than their source keeps them; how many, by source."""
-    return retention.delete_old_lines()
 
 
 @shared_task(name="logmonitor.verify_transfers")

@@ -16,6 +16,7 @@ def urls(may_see_all: views.MaySeeAll) -> list[URLPattern]:
         path("files/", admin.site.admin_view(views.log_files), every, name="files"),
         path("lines/", admin.site.admin_view(views.log_lines), every, name="lines"),
         path("transfers/", admin.site.admin_view(transfers.charts), every, name="transfers"),
+        path("transfer-users/", admin.site.admin_view(transfers.users), every, name="transfer_users"),
         path("transfer-logins/", admin.site.admin_view(transfers.logins), every, name="transfer_logins"),
         path(
             "transfer-sessions/<int:pk>/",

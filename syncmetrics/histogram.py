@@ -28,12 +28,18 @@ def percentile(buckets: Buckets, share: float) -> float | None:
 
     The nearest rank: a duration that was measured, known to within 1 %.
     """
-    wanted = ceil(share * sum(buckets.values()))
+    number = bucket_at(buckets, share)
+    return None if number is None else 2 * GROWTH**number / (GROWTH + 1)
+
+
+def bucket_at(buckets: Buckets, share: float) -> int | None:
+    """Return the bucket up to which `share` (0 to 1) of all are, by the nearest rank; None without any."""
+    wanted = max(ceil(share * sum(buckets.values())), 1)
     seen = 0
     for number in sorted(map(int, buckets)):
         seen += buckets[str(number)]
-        if seen >= max(wanted, 1):
-            return 2 * GROWTH**number / (GROWTH + 1)
+        if seen >= wanted:
+            return number
     return None
 
 

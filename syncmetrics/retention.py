@@ -1,7 +1,7 @@
 """How long rows are kept: each table that grows declares it once, and one command and one schedule delete.
 
-An app lists its tables as `Retention`s and names that list in the setting RETENTIONS. Days are cut off whole,
-at midnight UTC, so that a day's rows are all there or all gone.
+An app lists its tables, mostly as `Retention`s, and names that list in the setting RETENTIONS. Days are cut
+off whole, at midnight UTC, so that a day's rows are all there or all gone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.db import transaction
@@ -24,9 +24,31 @@ from syncmetrics.models import Incident, JobRun, ReportSending, SyncCount, SyncR
 log = logging.getLogger(__name__)
 
 
+class Kept(Protocol):
+    """Something that is kept for some days: `name` is what the command calls it, `what` describes it."""
+
+    @property
+    def name(self) -> str:
+        """What the command calls it."""
+
+    @property
+    def what(self) -> str:
+        """What it is."""
+
+    @property
+    def days(self) -> int | None:
+        """How many days it is kept, as the installation has it; None where that differs within it."""
+
+    def count_old(self, days: int | None = None) -> int:
+        """Return how much is older than so many days, or than it is kept. ValueError for less than one."""
+
+    def delete_old(self, days: int | None = None) -> int:
+        """Delete that much, batch by batch, and return how much it was. Raises as `count_old`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What is kept for how many days.
+    """The rows of a table, all of which are kept for the days of a setting.
 
     `name` is what the command calls it, `what` describes it, `setting` names the setting that holds the days.
     `old` returns the rows that may go because they are from before a moment, those that go first first.
@@ -47,8 +69,24 @@ class Retention:
         """How many days its rows are kept, as the installation has it."""
         return int(getattr(settings, self.setting))
 
+    def count_old(self, days: int | None = None) -> int:
+        """Return how many rows are older than so many days. Raises ValueError for less than one."""
+        return self.old(cut(self.days if days is None else days)).order_by().count()
 
-def declared() -> Iterator[Retention]:
+    def delete_old(self, days: int | None = None) -> int:
+        """Delete the rows older than so many days, batch by batch; how many. Raises as `count_old`."""
+        before, deleted = cut(self.days if days is None else days), 0
+        while keys := list(self.old(before).values_list("pk", flat=True)[: self.batch]):
+            with transaction.atomic():
+                if self.delete:
+                    self.delete(keys)
+                else:
+                    self.old(before).model._default_manager.filter(pk__in=keys).delete()
+            deleted += len(keys)
+        return deleted
+
+
+def declared() -> Iterator[Kept]:
     """Yield what every app has declared."""
     for path in settings.RETENTIONS:
         yield from import_string(path)
@@ -68,24 +106,6 @@ def cut(days: int) -> datetime:
     return datetime.combine(first, time.min, UTC)
 
 
-def count_old(retention: Retention, days: int) -> int:
-    """Return how many rows are older than so many days. Raises ValueError for less than one."""
-    return retention.old(cut(days)).order_by().count()
-
-
-def delete_old(retention: Retention, days: int) -> int:
-    """Delete the rows older than so many days, batch by batch, and return how many. Raises as `count_old`."""
-    before, deleted = cut(days), 0
-    while keys := list(retention.old(before).values_list("pk", flat=True)[: retention.batch]):
-        with transaction.atomic():
-            if retention.delete:
-                retention.delete(keys)
-            else:
-                retention.old(before).model._default_manager.filter(pk__in=keys).delete()
-        deleted += len(keys)
-    return deleted
-
-
 def delete_all_old() -> dict[str, int]:
     """Delete what is old of everything declared; how many rows by name.
 
@@ -95,7 +115,7 @@ def delete_all_old() -> dict[str, int]:
     errors: list[Exception] = []
     for retention in declared():
         try:
-            deleted[retention.name] = delete_old(retention, retention.days)
+            deleted[retention.name] = retention.delete_old()
         except Exception as error:  # whatever an app's own way to delete may raise
             log.warning("Old %s could not be deleted: %s", retention.name, type(error).__name__)
             errors.append(error)

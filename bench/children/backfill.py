@@ -14,13 +14,13 @@ from typing import Any
 
 from bench.children.process import answer, peak_memory_mb, read_options, spending
 
-BATCH = 4 << 20  # as the tailer's
-
 
 def blocks(file: Path) -> Iterator[bytes]:
-    """Yield whole lines of a file, without the end of the last, four megabytes at a time."""
+    """Yield whole lines of a file, without the end of the last, as many at a time as the tailer takes."""
+    from logmonitor.transfers.tailer import BATCH_BYTES  # noqa: PLC0415
+
     with file.open("rb") as lines:
-        while block := lines.read(BATCH):
+        while block := lines.read(BATCH_BYTES):
             yield (block + lines.readline()).removesuffix(b"\n")
 
 
@@ -90,12 +90,11 @@ def _bare_sqlite(file: Path) -> tuple[int, float]:
     statement = f"INSERT INTO {TABLE} ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(',')))})"
     connection.ensure_connection()
     for lines in prepared(file):
-        plain = list(map(tuple, lines))
         started = time.perf_counter()
         with transaction.atomic():
-            connection.connection.executemany(statement, plain)
+            connection.connection.executemany(statement, lines)
         seconds += time.perf_counter() - started
-        rows += len(plain)
+        rows += len(lines)
     return rows, seconds
 
 
@@ -154,8 +153,9 @@ def live(options: Mapping[str, Any]) -> dict[str, float]:
             while (now := time.perf_counter()) - begun < options["seconds"]:
                 due = int((now - begun) * options["a_second"]) - len(written)
                 stamp = datetime.now(UTC).replace(tzinfo=None)
-                log.write(b"".join(transfer(len(written) + number, stamp) for number in range(due)))
-                written.extend([time.perf_counter()] * due)
+                block = b"".join(transfer(len(written) + number, stamp) for number in range(due))
+                written.extend([time.perf_counter()] * due)  # first: who follows may be quicker than we
+                log.write(block)
                 time.sleep(0.01)
         time.sleep(3)
         done.set()

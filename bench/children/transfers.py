@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 from bench.children.dashboard import time_queries
@@ -71,8 +70,10 @@ def _fill(database: Any, source: int, days: int, transfers: int, users: int) -> 
     names = [f"user{number:03}" for number in range(users)]
     for ago in range(days - 1, -1, -1):
         day = str(LAST - timedelta(days=ago))
+        adder = rollup.Adder()
+        adder.add_counted(_transfers(chance, source, day, names, transfers // days))
         with database.cursor() as cursor:
-            rollup.add(cursor, list(_transfers(chance, source, day, names, transfers // days)))
+            rollup.store(cursor, adder.sums())
 
 
 def _transfers(
@@ -88,17 +89,7 @@ def _transfers(
         strict=True,
     )
     for username, protocol, sender, outcome, size, elapsed in columns:
-        yield SimpleNamespace(
-            source_id=source,
-            day=day,
-            kind="transfer",
-            sender=sender,
-            username=username,
-            protocol=protocol,
-            outcome=outcome,
-            size_bytes=size,
-            elapsed_ms=elapsed,
-        )
+        yield source, day, "transfer", sender, username, protocol, outcome, size, elapsed
 
 
 if __name__ == "__main__":

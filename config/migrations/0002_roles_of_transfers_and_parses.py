@@ -1,14 +1,14 @@
-"""Gives the roles what is new in the console, and drops the schedule of a task that another one took over."""
+"""Gives the roles what is new in the console, and drops the schedules of tasks that another one took over."""
 
 from django.db import migrations
 
 from config.roles import make_roles_in_migration
 
 
-def drop_old_schedule(apps, schema_editor):
-    """`syncmetrics.prune_records` does what `syncmetrics.delete_old_runs` did, and more."""
+def drop_old_schedules(apps, schema_editor):
+    """`syncmetrics.prune_records` does what these did, and more."""
     apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(
-        task="syncmetrics.delete_old_runs"
+        task__in=["syncmetrics.delete_old_runs", "logmonitor.delete_old_lines"]
     ).delete()
 
 
@@ -19,5 +19,5 @@ class Migration(migrations.Migration):
     ]
     operations = [
         migrations.RunPython(make_roles_in_migration, migrations.RunPython.noop, elidable=False),
-        migrations.RunPython(drop_old_schedule, migrations.RunPython.noop, elidable=True),
+        migrations.RunPython(drop_old_schedules, migrations.RunPython.noop, elidable=True),
     ]

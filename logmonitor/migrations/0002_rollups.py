@@ -3,6 +3,29 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+SUMS = [
+    ("upload_succeeded", models.BigIntegerField(default=0)),
+    ("upload_succeeded_bytes", models.BigIntegerField(default=0)),
+    ("upload_partial", models.BigIntegerField(default=0)),
+    ("upload_partial_bytes", models.BigIntegerField(default=0)),
+    ("upload_failed", models.BigIntegerField(default=0)),
+    ("upload_failed_bytes", models.BigIntegerField(default=0)),
+    ("download_succeeded", models.BigIntegerField(default=0)),
+    ("download_succeeded_bytes", models.BigIntegerField(default=0)),
+    ("download_partial", models.BigIntegerField(default=0)),
+    ("download_partial_bytes", models.BigIntegerField(default=0)),
+    ("download_failed", models.BigIntegerField(default=0)),
+    ("download_failed_bytes", models.BigIntegerField(default=0)),
+    (
+        "empty_dav_downloads",
+        models.BigIntegerField(
+            default=0,
+            help_text="Downloads of no byte over WebDAV: old versions log one for a listed folder.",
+        ),
+    ),
+]
+"""The same for all users and for each."""
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -22,25 +45,7 @@ class Migration(migrations.Migration):
                 ("grain", models.CharField(choices=[("day", "Day"), ("month", "Month")], max_length=5)),
                 ("protocol", models.TextField(blank=True)),
                 ("start", models.DateField(help_text="The day, or the first of the month.")),
-                ("upload_succeeded", models.BigIntegerField(default=0)),
-                ("upload_succeeded_bytes", models.BigIntegerField(default=0)),
-                ("upload_partial", models.BigIntegerField(default=0)),
-                ("upload_partial_bytes", models.BigIntegerField(default=0)),
-                ("upload_failed", models.BigIntegerField(default=0)),
-                ("upload_failed_bytes", models.BigIntegerField(default=0)),
-                ("download_succeeded", models.BigIntegerField(default=0)),
-                ("download_succeeded_bytes", models.BigIntegerField(default=0)),
-                ("download_partial", models.BigIntegerField(default=0)),
-                ("download_partial_bytes", models.BigIntegerField(default=0)),
-                ("download_failed", models.BigIntegerField(default=0)),
-                ("download_failed_bytes", models.BigIntegerField(default=0)),
-                (
-                    "empty_dav_downloads",
-                    models.BigIntegerField(
-                        default=0,
-                        help_text="Downloads of no byte over WebDAV: old versions log one for a listed folder.",  # noqa: E501
-                    ),
-                ),
+                *SUMS,
                 (
                     "upload_speeds",
                     models.JSONField(
@@ -81,25 +86,7 @@ class Migration(migrations.Migration):
                 ("grain", models.CharField(choices=[("day", "Day"), ("month", "Month")], max_length=5)),
                 ("protocol", models.TextField(blank=True)),
                 ("start", models.DateField(help_text="The day, or the first of the month.")),
-                ("upload_succeeded", models.BigIntegerField(default=0)),
-                ("upload_succeeded_bytes", models.BigIntegerField(default=0)),
-                ("upload_partial", models.BigIntegerField(default=0)),
-                ("upload_partial_bytes", models.BigIntegerField(default=0)),
-                ("upload_failed", models.BigIntegerField(default=0)),
-                ("upload_failed_bytes", models.BigIntegerField(default=0)),
-                ("download_succeeded", models.BigIntegerField(default=0)),
-                ("download_succeeded_bytes", models.BigIntegerField(default=0)),
-                ("download_partial", models.BigIntegerField(default=0)),
-                ("download_partial_bytes", models.BigIntegerField(default=0)),
-                ("download_failed", models.BigIntegerField(default=0)),
-                ("download_failed_bytes", models.BigIntegerField(default=0)),
-                (
-                    "empty_dav_downloads",
-                    models.BigIntegerField(
-                        default=0,
-                        help_text="Downloads of no byte over WebDAV: old versions log one for a listed folder.",  # noqa: E501
-                    ),
-                ),
+                *SUMS,
                 ("username", models.TextField(blank=True)),
                 (
                     "source",

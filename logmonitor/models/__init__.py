@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from logmonitor.models.lines import LogLine
-from logmonitor.models.rollups import AllTransfers, UserTransfers
+from logmonitor.models.rollups import AllTransfers, FailedLogins, UserTransfers
 from logmonitor.models.sources import BadLine, Gap, LogSource, Segment
 
-__all__ = ["AllTransfers", "BadLine", "Gap", "LogLine", "LogSource", "Segment", "UserTransfers"]
+__all__ = [
+    "AllTransfers",
+    "BadLine",
+    "FailedLogins",
+    "Gap",
+    "LogLine",
+    "LogSource",
+    "Segment",
+    "UserTransfers",
+]

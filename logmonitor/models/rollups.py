@@ -1,4 +1,4 @@
-"""What the transfers of a day, or of a month, come to: in all, and user by user. These stay for ever."""
+"""What the transfers and failed logins of a day, or of a month, come to. These stay for ever."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ ALL_PROTOCOLS = "*"
 """The protocol of rows that add up all of them."""
 
 
-class TransferSums(models.Model):
-    """What some transfers come to: how many by direction and outcome, and their bytes.
+class Period(models.Model):
+    """What a row adds up: the lines of one source and protocol, or all protocols, on a day or in a month.
 
-    Bytes stay at the largest 64-bit number once they would pass it. A row is of a day, which is the
-    calendar day in the time zone of the source, or of all days of a month; `protocol` is one, or all.
+    A day is the calendar day in the time zone of the source; a month is all of its days.
     """
 
     class Grain(models.TextChoices):
@@ -29,6 +28,17 @@ class TransferSums(models.Model):
     grain = models.CharField(max_length=5, choices=Grain.choices)
     protocol = models.TextField(blank=True)
     start = models.DateField(help_text="The day, or the first of the month.")
+
+    class Meta:
+        abstract = True
+
+
+class TransferSums(Period):
+    """What some transfers come to: how many by direction and outcome, and their bytes.
+
+    Bytes stay at the largest 64-bit number once they would pass it.
+    """
+
     upload_succeeded = models.BigIntegerField(default=0)
     upload_succeeded_bytes = models.BigIntegerField(default=0)
     upload_partial = models.BigIntegerField(default=0)
@@ -83,6 +93,26 @@ class AllTransfers(TransferSums):
         constraints = [
             models.UniqueConstraint(
                 fields=["grain", "protocol", "start", "source"], name="alltransfers_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_grain_display()} {self.start}"
+
+
+class FailedLogins(Period):
+    """How many logins failed. Whose they were is known as long as their lines are kept.
+
+    Names and addresses are what anybody on the internet may send: a row for each would be without end.
+    """
+
+    failures = models.BigIntegerField(default=0)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["grain", "protocol", "start", "source"], name="failedlogins_once"
             ),
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import PurePosixPath
 from zoneinfo import available_timezones
 
@@ -9,6 +10,19 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
+
+READ_NO_MORE = (".gz", ".part", ".tmp", ".swp", ".lock", ".bz2", ".xz", ".zst", ".zip", "~")
+"""What a file ends in that nobody is writing a log into."""
+
+
+def validate_printable(text: str) -> None:
+    """Raise ValidationError for what cannot stand in one line: commands, lists and logs show it."""
+    if not text.isprintable():
+        raise ValidationError(
+            "Write it in one line, without control characters and without bytes that are no text.",
+            code="printable",
+        )
 
 
 def validate_time_zone(name: str) -> None:
@@ -23,6 +37,10 @@ def validate_live_name(name: str) -> None:
     """Raise ValidationError for what is no plain file name."""
     if "/" in name or "\0" in name or name in (".", ".."):
         raise ValidationError("A file name, such as sftpgo.log, without a folder.", code="live_name")
+    if name.lower().endswith(READ_NO_MORE):
+        raise ValidationError(
+            f"{name!r} is no name of a file that is being written, such as sftpgo.log.", code="live_name"
+        )
 
 
 class LogSource(models.Model):
@@ -31,15 +49,18 @@ class LogSource(models.Model):
     The columns after `keep_lines_days` are written by the process that follows it, which holds the lease.
     """
 
-    name = models.CharField(max_length=100, unique=True)
+    name = models.CharField(max_length=100, unique=True, validators=[validate_printable])
     folder = models.CharField(
-        max_length=1000, unique=True, help_text="An absolute path; its sub-folders are followed too."
+        max_length=1000,
+        unique=True,
+        validators=[validate_printable],
+        help_text="An absolute path; its sub-folders are followed too.",
     )
     live_name = models.CharField(
         "live file",
         max_length=200,
         default="sftpgo.log",
-        validators=[validate_live_name],
+        validators=[validate_printable, validate_live_name],
         help_text="The name of the file that SFTPGo is writing.",
     )
     time_zone = models.CharField(
@@ -63,6 +84,7 @@ class LogSource(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Empty: for ever. The figures of days stay in any case.",
     )
+    added_at = models.DateTimeField(default=timezone.now, editable=False)
     last_polled_at = models.DateTimeField("last looked at", null=True, blank=True, editable=False)
     behind_bytes = models.BigIntegerField(default=0, editable=False)
     behind_seconds = models.FloatField(default=0, editable=False)
@@ -103,17 +125,34 @@ class LogSource(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Refuse a folder that is no absolute path, and one whose lines would be counted twice."""
+        """Spell a new folder in one way; refuse what is no whole path, and whose lines would count twice."""
         super().clean()
+        if not self.folder.isprintable():
+            return  # refused already
+        if self.pk and LogSource.objects.filter(pk=self.pk, folder=self.folder).exists():
+            return
         if not self.folder.startswith("/"):
             raise ValidationError({"folder": "Write the whole path, beginning with a slash."})
-        own = PurePosixPath(self.folder)
+        self.folder = _plain_path(self.folder)
+        if self.folder == "/":
+            raise ValidationError({"folder": "Name the folder of the log itself: this one holds everything."})
+        own = _where(self.folder)
         for name, folder in LogSource.objects.exclude(pk=self.pk).values_list("name", "folder"):
-            other = PurePosixPath(folder)
+            other = _where(folder)
             if own.is_relative_to(other) or other.is_relative_to(own):
                 raise ValidationError(
                     {"folder": f"{name} follows {folder} with its sub-folders: lines would be counted twice."}
                 )
+
+
+def _plain_path(folder: str) -> str:
+    """Return a path without doubled slashes, `.` and `..`, and without a slash at its end."""
+    return "/" + os.path.normpath(folder).lstrip("/")
+
+
+def _where(folder: str) -> PurePosixPath:
+    """Return where a folder is once links are followed, as far as this host has them."""
+    return PurePosixPath(os.path.realpath(_plain_path(folder)))
 
 
 class Segment(models.Model):
@@ -214,9 +253,25 @@ class Gap(models.Model):
     reason = models.CharField(max_length=300)
     seen = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True, blank=True, help_text="When the file was there again.")
+    accepted_at = models.DateTimeField(
+        null=True, blank=True, help_text="When somebody said that these lines are lost for good."
+    )
 
     class Meta:
-        indexes = [models.Index(fields=["source", "-seen"], name="gap_source_seen")]
+        indexes = [
+            models.Index(fields=["source", "-seen"], name="gap_source_seen"),
+            models.Index(fields=["source"], name="gap_open", condition=Q(closed_at=None, accepted_at=None)),
+        ]
 
     def __str__(self) -> str:
         return f"Gap of {self.source}"
+
+    @classmethod
+    def open(cls) -> models.QuerySet[Gap]:
+        """Return those of which neither the file came back nor anybody said that it will not."""
+        return cls.objects.filter(closed_at=None, accepted_at=None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody ought to look at it."""
+        return self.closed_at is None and self.accepted_at is None

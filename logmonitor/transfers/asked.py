@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.db.models import Max, Min
 from django.utils import timezone
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 from msgspec.structs import replace
 
 from logmonitor.models import AllTransfers, LogSource
 from logmonitor.models.rollups import ALL_PROTOCOLS
-from logmonitor.transfers.rollup import DAY, OUTCOMES
+from logmonitor.transfers.rollup import DAY, DIRECTIONS, OUTCOMES
 from syncmetrics.endpoints import BadParameter
 
 MOST_DAYS = 3_660
@@ -66,6 +67,12 @@ class TransferQuery(Struct):
     ] = TOP
 
 
+def address_of(query: TransferQuery) -> str:
+    """Return a query as it stands in an address, without what is as if it were not given."""
+    usual = to_builtins(TransferQuery())
+    return urlencode({name: value for name, value in to_builtins(query).items() if value != usual[name]})
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """The first and the last day with a transfer; None where there is none."""
@@ -94,6 +101,11 @@ class Asked:
     def protocol(self) -> str:
         """The protocol of the rows that are read."""
         return ALL_PROTOCOLS if self.query.protocol is None else self.query.protocol
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The directions of the transfers that are counted."""
+        return DIRECTIONS if self.query.direction is None else (self.query.direction,)
 
     @property
     def outcomes(self) -> tuple[str, ...]:
@@ -128,8 +140,10 @@ def make_whole(query: TransferQuery) -> Asked:
             f"`start_date` {first} is after `end_date` {last}: choose them the other way round."
         )
     # A clock that was wrong once must not hide all the rest behind years of nothing.
-    end = last or max(min(history.last or today, today + timedelta(days=1)), first or EARLIEST)
-    start = first or min(max(history.first or end, EARLIEST, end - timedelta(days=MOST_DAYS - 1)), end)
+    tomorrow = today + timedelta(days=1)
+    end = last or max(min(history.last or today, tomorrow), first or EARLIEST)
+    oldest = max(EARLIEST, min(end, tomorrow) - timedelta(days=MOST_DAYS - 1))
+    start = first or min(max(history.first or end, oldest), end)
     if (end - start).days >= MOST_DAYS:
         raise BadParameter(f"From {start} to {end} is too long: choose at most {MOST_DAYS:,} days.")
     return Asked(query, start, end, today, history, source)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from msgspec.structs import replace
 
-from logmonitor.transfers.asked import Asked
+from logmonitor.transfers.asked import Asked, address_of
 from logmonitor.transfers.figures import Figures, Moved, Part, add_parts, ordered, unusual_name
 from logmonitor.transfers.rollup import DIRECTIONS
 from logmonitor.transfers.unusual import Verdict
-from syncmetrics.display import BAD, CARE, NOTHING, badge, number, one_line
+from syncmetrics.display import BAD, CARE, NOTHING, badge, link, number, one_line
 
 LABELS = {"upload": "uploads", "download": "downloads"}
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB")
 BYTES = "B"
+NO_NAME = "(no name)"
 
 Measure = Callable[[Moved], int | None]
 MEASURES: dict[str, Measure] = {
@@ -65,17 +67,14 @@ class Chart:
 
     def draw(self, asked: Asked, figures: Figures, *, logarithmic: bool) -> dict[str, Any]:
         """Return the chart as the page's script takes it, and the table of the same figures."""
-        rows = _days(figures) if self.of_days else _users(asked, figures, self.measure)
-        ways = [way for way in DIRECTIONS if asked.query.direction in (None, way)]
+        rows = _days(figures) if self.of_days else list(_users(asked, figures, self.measure))
+        ways = asked.ways
         marks = [self._verdicts(figures, day) for day, _ in figures.days] if self.of_days else []
         return {
-            "name": self.name,
-            "script": f"chart-{self.name}",
-            "title": self.title,
-            "note": self.note,
+            **_names(self.name, self.title, self.note),
             "wide": self.of_days and self.measure == "bytes",
             "data": {
-                "labels": [label for label, _ in rows],
+                "labels": [row.label for row in rows],
                 "days": self.of_days,
                 "logarithmic": logarithmic and not self.of_days,
                 "unit": self.unit,
@@ -84,7 +83,7 @@ class Chart:
                         "label": LABELS[way],
                         "unit": self.unit,
                         "kind": "line" if self.of_days else "bar",
-                        "values": [_plain(self._value(getattr(part, way))) for _, part in rows],
+                        "values": [_plain(self._value(getattr(row.part, way))) for row in rows],
                         "unusual": [way in mark for mark in marks],
                     }
                     for way in ways
@@ -101,12 +100,12 @@ class Chart:
         return size(value) if self.unit else number(value)
 
     def _table(
-        self, rows: Sequence[tuple[str, Part]], ways: Sequence[str], marks: Sequence[SafeString | str]
+        self, rows: Sequence[_Row], ways: Sequence[str], marks: Sequence[SafeString | str]
     ) -> dict[str, Any]:
         shown = [*ways, *(["both"] if len(ways) > 1 else [])]
         cells = [
-            [label, *(self._cell(getattr(part, way)) for way in shown), *marks[place : place + 1]]
-            for place, (label, part) in enumerate(rows)
+            [row.head, *(self._cell(getattr(row.part, way)) for way in shown), *marks[place : place + 1]]
+            for place, row in enumerate(rows)
         ]
         headers = ["day" if self.of_days else "user", *(LABELS.get(way, "both") for way in shown)]
         return {
@@ -120,6 +119,29 @@ class Chart:
         found = figures.unusual.get(day, {})
         names = {way: unusual_name(way, self.measure) for way in DIRECTIONS}
         return {way: found[name] for way, name in names.items() if name in found}
+
+
+def draw_failures(days: Sequence[tuple[date, int]]) -> dict[str, Any]:
+    """Return the chart of failed logins by day, and the table of the same figures."""
+    labels, values = [day.isoformat() for day, _ in days], [failures for _, failures in days]
+    series = {"label": "failed logins", "unit": "", "kind": "line", "values": values, "unusual": []}
+    return {
+        **_names(
+            "failures",
+            "Failed logins per day",
+            "These numbers are kept for ever, also when the lines are gone.",
+        ),
+        "wide": True,
+        "data": {"labels": labels, "days": True, "logarithmic": False, "unit": "", "series": [series]},
+        "table": {
+            "headers": ["day", "failed logins"],
+            "rows": [[label, number(value)] for label, value in zip(labels, values, strict=True)][::-1],
+        },
+    }
+
+
+def _names(name: str, title: str, note: str) -> dict[str, Any]:
+    return {"name": name, "script": f"chart-{name}", "title": title, "note": note}
 
 
 def _plain(value: int | None) -> float | None:
@@ -138,18 +160,32 @@ def _in_words(verdicts: Mapping[str, Verdict]) -> SafeString:
     )
 
 
-def _days(figures: Figures) -> list[tuple[str, Part]]:
-    return [(day.isoformat(), part) for day, part in figures.days]
+class _Row(NamedTuple):
+    """A bar or a point: what the chart calls it, what the table does, and its figures."""
+
+    label: str
+    head: SafeString | str
+    part: Part
 
 
-def _users(asked: Asked, figures: Figures, measure: str) -> list[tuple[str, Part]]:
-    """Return the users of whom there is most, and all others in one."""
+def _days(figures: Figures) -> list[_Row]:
+    return [_Row(day.isoformat(), day.isoformat(), part) for day, part in figures.days]
+
+
+def _users(asked: Asked, figures: Figures, measure: str) -> Iterator[_Row]:
+    """Yield the users of whom there is most, each leading to its own charts, and all others in one."""
     found = ordered(figures.users, measure)
     shown, rest = found[: asked.query.top], found[asked.query.top :]
-    named = [(name or "(no name)", part) for name, part in shown]
-    if not rest:
-        return named
-    return [*named, (f"{number(len(rest))} others", add_parts(part for _, part in rest))]
+    for name, part in shown:
+        yield _Row(name or NO_NAME, user_link(asked, name), part)
+    if rest:
+        others = f"{number(len(rest))} others"
+        yield _Row(others, others, add_parts(part for _, part in rest))
+
+
+def user_link(asked: Asked, name: str, page: str = "") -> SafeString | str:
+    """Return a user's name as a link to the charts of that user, otherwise as asked for."""
+    return link(f"{page}?{address_of(replace(asked.query, user=name))}", name) if name else NO_NAME
 
 
 CHARTS = (
@@ -187,14 +223,13 @@ def tiles(asked: Asked, figures: Figures) -> list[tuple[str, str | SafeString]]:
     """Return the figures above the charts: (what, how much)."""
     total = figures.total
     found: list[tuple[str, str | SafeString]] = [("Users", number(figures.active_users))]
-    for way in DIRECTIONS:
-        if asked.query.direction in (None, way):
-            moved: Moved = getattr(total, way)
-            speeds = figures.speeds[way]
-            found += [
-                (LABELS[way].capitalize(), number(moved.transfers)),
-                (f"Bytes of {LABELS[way]}", size(moved.bytes)),
-                (f"Speed of {LABELS[way]}, median", speed(speeds["p50"])),
-                (f"Speed of {LABELS[way]}, 95th percentile", speed(speeds["p95"])),
-            ]
+    for way in asked.ways:
+        moved: Moved = getattr(total, way)
+        speeds = figures.speeds[way]
+        found += [
+            (LABELS[way].capitalize(), number(moved.transfers)),
+            (f"Bytes of {LABELS[way]}", size(moved.bytes)),
+            (f"Speed of {LABELS[way]}, median", speed(speeds["p50"])),
+            (f"Speed of {LABELS[way]}, 95th percentile", speed(speeds["p95"])),
+        ]
     return found

@@ -23,6 +23,7 @@ from logmonitor.transfers.lines import (
     Bad,
     Decoded,
     Line,
+    Row,
     Wire,
     build_message,
     decode_loose,
@@ -112,7 +113,7 @@ class LineDecoder:
             else:
                 into.lines.append(line)
 
-    def line(self, raw: bytes, key: int, flags: int = 0) -> Line:
+    def line(self, raw: bytes, key: int, flags: int = 0) -> Row:
         """Return the row of one line; raises `UnknownTime` or what `REFUSED` names."""
         wire, more = _decoded(raw)
         at, day, odd = self.clock.instant(wire.time)
@@ -120,10 +121,11 @@ class LineDecoder:
         self.stamp = wire.time
         return self._careful(raw, line, flags | more | odd)
 
-    def _careful(self, raw: bytes, line: Line, flags: int) -> Line:
+    def _careful(self, raw: bytes, row: Row, flags: int) -> Row:
         """Return a row whose texts are clean and fit their columns; a very long line is refused."""
         if len(raw) > LONGEST_LINE:
             raise msgspec.ValidationError("the line is too long")
+        line = Line._make(row)
         if raw.count(b'"sender":') > 1 and (head := _HEAD.match(raw)):
             line = self._by_head(raw, line, head)
         if not _is_harmless(raw):
@@ -142,7 +144,7 @@ class LineDecoder:
         wire.level, wire.sender = head[1].decode(), head[3].decode()
         wire.time = head[2].decode() if head[2] else wire.time
         at, day, _ = self.clock.instant(wire.time)
-        return BUILDERS.get(wire.sender, build_message)(wire, line.id, self._source, at, day)
+        return Line._make(BUILDERS.get(wire.sender, build_message)(wire, line.id, self._source, at, day))
 
     def _bad(self, raw: bytes, key: int, reason: str) -> Bad:
         offset = (key - self._base) >> 1

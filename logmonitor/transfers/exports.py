@@ -10,11 +10,11 @@ from datetime import UTC
 from typing import Any
 
 from easel.spreadsheets import escape
-from logmonitor.models import LogLine
+from logmonitor.models import LogLine, LogSource, Segment
 from logmonitor.transfers.api import EXACT
 from logmonitor.transfers.asked import Asked
-from logmonitor.transfers.figures import Part, read_figures
-from logmonitor.transfers.kept_lines import in_chunks, transfers
+from logmonitor.transfers.figures import Part, read_figures, read_visits
+from logmonitor.transfers.kept_lines import in_chunks, sources_of, transfers
 
 Row = Sequence[Any]
 
@@ -37,8 +37,11 @@ class Table:
 
 
 def _users(asked: Asked) -> Iterator[Row]:
+    visits = read_visits(asked)
     for username, part in read_figures(asked).users:
-        yield (username, *_figures(part))
+        seen = visits.get(username)
+        days = (seen.first.isoformat(), seen.last.isoformat(), seen.days) if seen else (None, None, 0)
+        yield (username, *_figures(part), *days)
 
 
 def _days(asked: Asked) -> Iterator[Row]:
@@ -56,25 +59,36 @@ def _figures(part: Part) -> list[int | None]:
 
 
 def _lines(asked: Asked) -> Iterator[Row]:
-    for line in in_chunks(transfers(asked).select_related("source")):
-        yield _line(line)
+    # One log after the other: the index has the lines of one in the order of their time, not those of all.
+    for source in sources_of(asked):
+        files = _Files()
+        for line in in_chunks(transfers(asked, source)):
+            yield _line(line, source, files[line.segment_id])
 
 
-def _line(line: LogLine) -> Row:
+class _Files(dict[int, str]):
+    """The names of files, below their source's folder, when last seen; each is asked for once."""
+
+    def __missing__(self, segment: int) -> str:
+        names = Segment.objects.filter(pk=segment).values_list("path", flat=True)
+        return self.setdefault(segment, names.first() or "")
+
+
+def _line(line: LogLine, source: LogSource, file: str) -> Row:
     return (
         str(line.pk),
-        line.source.name,
+        source.name,
         line.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         line.day.isoformat(),
         *(line.username, line.address, line.protocol, line.sender.lower(), line.outcome),
         *(line.size_bytes, line.elapsed_ms, line.path, line.connection_id, line.message),
-        *(line.segment_id, line.offset),
+        *(file, line.offset),
     )
 
 
 _HEADERS = tuple(name.replace("boths", "transfers").replace("both_", "") for name in _FIGURES)
 TABLES: Mapping[str, Table] = {
-    "users": Table("users", ("username", *_HEADERS), _users),
+    "users": Table("users", ("username", *_HEADERS, "first_day", "last_day", "days"), _users),
     "days": Table("days", ("day", *_HEADERS, "unusual"), _days),
     "transfers": Table("transfers", _LINE, _lines),
 }

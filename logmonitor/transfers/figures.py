@@ -6,20 +6,21 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import reduce
+from functools import cache, reduce
 from itertools import product
 from operator import or_
 from typing import Any
 
 from django.db import connection
-from django.db.models import Func, Q, Sum
+from django.db.models import Count, Func, Max, Min, Q, Sum
 
 from logmonitor.models import AllTransfers, UserTransfers
 from logmonitor.models.rollups import ALL_PROTOCOLS
 from logmonitor.transfers.asked import Asked
 from logmonitor.transfers.rollup import DAY, DIRECTIONS, MONTH, NUMBERS, SPEEDS, Numbers
-from logmonitor.transfers.speeds import merged, percentile
+from logmonitor.transfers.speeds import percentile
 from logmonitor.transfers.unusual import WEEKS, Verdict, unusual_days
+from syncmetrics.histogram import merged
 
 PERCENTILES = {"p50": 0.5, "p95": 0.95}
 
@@ -41,14 +42,6 @@ class Moved:
         """The bytes of one transfer on average; None where there is none to count."""
         return (self.averaged_bytes + self.averaged // 2) // self.averaged if self.averaged else None
 
-    def __add__(self, other: Moved) -> Moved:
-        return Moved(
-            self.transfers + other.transfers,
-            self.bytes + other.bytes,
-            self.averaged + other.averaged,
-            self.averaged_bytes + other.averaged_bytes,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -60,10 +53,21 @@ class Part:
 
 
 def add_parts(parts: Iterable[Part]) -> Part:
-    """Return some parts, at least one, in one."""
-    return reduce(
-        lambda one, two: Part(one.upload + two.upload, one.download + two.download, one.both + two.both),
-        parts,
+    """Return some parts in one."""
+    whole = list(parts)
+    return Part(
+        _together([part.upload for part in whole]),
+        _together([part.download for part in whole]),
+        _together([part.both for part in whole]),
+    )
+
+
+def _together(moved: Sequence[Moved]) -> Moved:
+    return Moved(
+        sum(one.transfers for one in moved),
+        sum(one.bytes for one in moved),
+        sum(one.averaged for one in moved),
+        sum(one.averaged_bytes for one in moved),
     )
 
 
@@ -120,24 +124,38 @@ def ordered(users: Iterable[tuple[str, Part]], sort: str) -> list[tuple[str, Par
 
 def part_of(numbers: Numbers, asked: Asked) -> Part:
     """Return what numbers come to, as far as they are asked for."""
-    ways = [way for way in DIRECTIONS if asked.query.direction in (None, way)]
+    counted, averaged, listed = asked.outcomes, asked.averaged, asked.query.empty_dav == "show"
     return Part(
-        upload=_moved(numbers, asked, [way for way in ways if way == "upload"]),
-        download=_moved(numbers, asked, [way for way in ways if way == "download"]),
-        both=_moved(numbers, asked, ways),
+        *(
+            Moved(
+                *_count(numbers, _places(ways, counted, listed)),
+                *_count(numbers, _places(ways, averaged, listed)),
+            )
+            for ways in _ways_of_parts(asked.ways)
+        )
     )
 
 
-def _moved(numbers: Numbers, asked: Asked, ways: Sequence[str]) -> Moved:
-    return Moved(*_count(numbers, asked, ways, asked.outcomes), *_count(numbers, asked, ways, asked.averaged))
+@cache
+def _ways_of_parts(ways: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Return which directions make up each field of a `Part`, of those asked for."""
+    return (*(tuple(way for way in ways if way == one) for one in DIRECTIONS), ways)
 
 
-def _count(numbers: Numbers, asked: Asked, ways: Sequence[str], outcomes: Sequence[str]) -> tuple[int, int]:
-    places = [_PLACE[f"{way}_{outcome}"] for way in ways for outcome in outcomes]
-    transfers = sum(numbers[place] for place in places)
-    if "download" in ways and "succeeded" in outcomes and asked.query.empty_dav == "show":
-        transfers += numbers[_PLACE["empty_dav_downloads"]]
-    return transfers, sum(numbers[place + 1] for place in places)
+Places = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+@cache  # there may be ten thousand users
+def _places(ways: tuple[str, ...], outcomes: tuple[str, ...], listed: bool) -> Places:
+    """Return which of `NUMBERS` count transfers, and which their bytes; `listed`: folders listed too."""
+    found = [_PLACE[f"{way}_{outcome}"] for way in ways for outcome in outcomes]
+    odd = [_PLACE["empty_dav_downloads"]] if listed and "download" in ways and "succeeded" in outcomes else []
+    return (*found, *odd), tuple(place + 1 for place in found)
+
+
+def _count(numbers: Numbers, places: Places) -> tuple[int, int]:
+    transfers, sizes = places
+    return sum([numbers[place] for place in transfers]), sum([numbers[place] for place in sizes])
 
 
 def _added(rows: Iterable[Sequence[int]]) -> Numbers:
@@ -193,6 +211,27 @@ def _read_users(asked: Asked) -> dict[str, Numbers]:
     return {username: _exact(columns) for username, *columns in sums}
 
 
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """On which days a user moved anything: the first, the last, and how many."""
+
+    first: date
+    last: date
+    days: int
+
+
+def read_visits(asked: Asked) -> dict[str, Visits]:
+    """Return by user on which of the days asked for anything asked for was moved."""
+    transfers, _ = _places(asked.ways, asked.outcomes, asked.query.empty_dav == "show")
+    any_of_them = reduce(or_, (Q(**{f"{NUMBERS[place]}__gt": 0}) for place in transfers))
+    rows = UserTransfers.objects.filter(
+        any_of_them, grain=DAY, start__gte=asked.first, start__lte=asked.last, **asked.rows, **_of_user(asked)
+    )
+    days = rows.order_by().values_list("username")
+    found = days.annotate(Min("start"), Max("start"), Count("start", distinct=True))
+    return {username: Visits(*visits) for username, *visits in found}
+
+
 def _of_user(asked: Asked) -> dict[str, str]:
     return {} if asked.query.user is None else {"username": asked.query.user}
 
@@ -241,8 +280,7 @@ def _read_speeds(asked: Asked) -> dict[str, dict[str, float | None]]:
     found = list(rows) if known else []
     speeds = {}
     for place, way in enumerate(DIRECTIONS):
-        asked_for = asked.query.direction in (None, way)
-        buckets = merged(row[place] for row in found) if asked_for else {}
+        buckets = merged(row[place] for row in found) if way in asked.ways else {}
         speeds[way] = {name: percentile(buckets, share) for name, share in PERCENTILES.items()}
     return speeds
 

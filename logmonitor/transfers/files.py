@@ -102,10 +102,10 @@ def _folders(top: Path, problems: list[str]) -> Iterator[tuple[Path, list[str]]]
                 raise
             problems.append(f"{place.relative_to(top)}: {error.strerror}")
             continue
-        folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+        folders = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
         if depth < DEEPEST:
-            waiting.extend((place / entry.name, depth + 1) for entry in folders)
-        yield place, [entry.name for entry in entries if entry not in folders]
+            waiting.extend((place / name, depth + 1) for name in folders)
+        yield place, [entry.name for entry in entries if entry.name not in folders]
 
 
 def _found(top: Path, path: Path, live: bool, problems: list[str]) -> Found | None:
@@ -181,11 +181,16 @@ class Plain:
 
 
 class Packed:
-    """A file compressed by gzip; read forwards, and from its beginning to its end before anything is said."""
+    """A file compressed by gzip; read forwards, and from its beginning to its end before anything is said.
+
+    What was read last is kept: going back by a byte means unpacking all that is before it anew, and who
+    follows a log looks back a little at every step.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open it and unpack it once; raises OSError, and `Unfinished` when it has no end."""
         self._path = path
+        self._kept, self._kept_from = b"", 0
         self._file = gzip.open(path)  # noqa: SIM115 - closed by `close`
         self.size = 0
         try:
@@ -200,11 +205,16 @@ class Packed:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return so many bytes from there, fewer only at the end."""
+        place = offset - self._kept_from
+        known = self._kept[place : place + length] if 0 <= place <= len(self._kept) else b""
+        if len(known) == length:
+            return known
         try:
-            self._file.seek(offset)
-            return self._file.read(length)
+            self._file.seek(offset + len(known))
+            self._kept, self._kept_from = known + self._file.read(length - len(known)), offset
         except _BROKEN as error:
             raise Unfinished(f"{self._path.name} is not a whole gzip file") from error
+        return self._kept
 
     def skip_hole(self, offset: int) -> int:
         """Return where to look next: nothing is known of holes."""

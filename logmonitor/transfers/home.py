@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime
 from urllib.parse import urlencode
 
 from django.db.models import Count, Q
@@ -12,43 +12,42 @@ from django.utils import timezone
 
 from logmonitor.models import LogSource
 from logmonitor.transfers.source_pages import state_badge
+from logmonitor.transfers.standing import trouble
 from syncmetrics.admin.panels import Attention, Panel
 from syncmetrics.display import BAD, CARE, NOTHING, ago, badge, link, number
 
 MOST_SOURCES = 10
-RECENT = timedelta(days=7)
-"""Lines that are gone stay gone: a gap is told for so long, and listed for ever."""
 
 
 def panel() -> Panel | None:
-    """Return the panel; None where no log is followed."""
-    new_gaps = Count("gaps", filter=Q(gaps__closed_at=None, gaps__seen__gt=timezone.now() - RECENT))
-    sources = list(LogSource.objects.filter(enabled=True).annotate(new_gaps=new_gaps)[:MOST_SOURCES])
+    """Return the panel, with as many logs as a card holds and what is wrong with any; None without logs."""
+    open_gaps = Count("gaps", filter=Q(gaps__closed_at=None, gaps__accepted_at=None))
+    sources = list(LogSource.objects.filter(enabled=True).annotate(open_gaps=open_gaps))
     if not sources:
         return None
     return Panel(
         title="Transfer logs",
-        headers=["Log", "State", "Last line", "Gaps of this week", "Who moved what"],
+        headers=["Log", "State", "Last line", "Open gaps", "Who moved what"],
         rows=[
             [
                 link(_page(source), source.name),
                 state_badge(source),
                 ago(source.last_line_at),
-                number(source.new_gaps) if source.new_gaps else NOTHING,
+                number(source.open_gaps) if source.open_gaps else NOTHING,
                 link(f"{reverse('logmonitor:transfers')}?{urlencode({'source': source.name})}", "Charts"),
             ]
-            for source in sources
+            for source in sources[:MOST_SOURCES]
         ],
-        problems=list(_problems(sources)),
+        problems=list(_problems(sources, timezone.now())),
     )
 
 
-def _problems(sources: Iterable[LogSource]) -> Iterator[Attention]:
+def _problems(sources: Iterable[LogSource], now: datetime) -> Iterator[Attention]:
     for source in sources:
-        if source.error:
-            yield Attention(badge(source.name, BAD), source.error, _page(source))
-        if source.new_gaps:  # type: ignore[attr-defined]  # counted in `panel`
-            gaps = f"{reverse('admin:logmonitor_gap_changelist')}?source__id__exact={source.pk}"
+        if wrong := trouble(source, now):
+            yield Attention(badge(source.name, BAD), wrong, _page(source))
+        if source.open_gaps:  # type: ignore[attr-defined]  # counted in `panel`
+            gaps = f"{reverse('admin:logmonitor_gap_changelist')}?source__id__exact={source.pk}&state=open"
             text = "Lines may be missing: a file went away before its end was read."
             yield Attention(badge(source.name, CARE), text, gaps)
 

@@ -39,8 +39,8 @@ def asked_lines(asked: Asked) -> QuerySet[LogLine]:
     return LogLine.objects.filter(of_days(sources_of(asked), asked.first, asked.last))
 
 
-def transfers(asked: Asked) -> QuerySet[LogLine]:
-    """Return the transfers asked for whose lines are still kept."""
+def transfers(asked: Asked, source: LogSource) -> QuerySet[LogLine]:
+    """Return the transfers of a source that are asked for and whose lines are still kept."""
     query = asked.query
     wanted = {
         "protocol": query.protocol,
@@ -49,7 +49,8 @@ def transfers(asked: Asked) -> QuerySet[LogLine]:
         "sender": query.direction and query.direction.capitalize(),
     }
     given = {name: value for name, value in wanted.items() if value is not None}
-    found = asked_lines(asked).filter(kind=LogLine.Kind.TRANSFER, **given)
+    days = of_days([source], asked.first, asked.last)
+    found = LogLine.objects.filter(days, kind=LogLine.Kind.TRANSFER, **given)
     if query.empty_dav == "hide":
         found = found.exclude(
             protocol="DAV", sender="Download", size_bytes=0, outcome=LogLine.Outcome.SUCCEEDED

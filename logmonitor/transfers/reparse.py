@@ -11,7 +11,7 @@ from django.utils import timezone
 from logmonitor.models import BadLine, LogSource, Segment
 from logmonitor.transfers import rollup
 from logmonitor.transfers.decoder import OFFSET_BITS, LineDecoder
-from logmonitor.transfers.lines import MASK, REFUSED, Line
+from logmonitor.transfers.lines import MASK, REFUSED, Row
 from logmonitor.transfers.store import insert_lines
 from logmonitor.transfers.zone import Clock, UnknownTime
 
@@ -45,7 +45,7 @@ def _bad(source: LogSource) -> QuerySet[BadLine]:
 
 
 def _batch(source: LogSource, rows: QuerySet[BadLine], done: Reparsed) -> None:
-    clock, lines, now = Clock(source.time_zone), list[Line](), timezone.now()
+    clock, lines, now = Clock(source.time_zone), list[Row](), timezone.now()
     for row in rows:
         done.tried += 1
         row.tried_at = now
@@ -63,7 +63,7 @@ def _batch(source: LogSource, rows: QuerySet[BadLine], done: Reparsed) -> None:
             rollup.add(cursor, lines)
 
 
-def _line(source: LogSource, row: BadLine, clock: Clock) -> Line | None:
+def _line(source: LogSource, row: BadLine, clock: Clock) -> Row | None:
     """Return the line that a bad one is now; of one that is not kept whole, nothing can be said."""
     raw = bytes(row.raw)
     if len(raw) != row.length and MASK.encode() not in raw:

@@ -1,4 +1,4 @@
-"""Adds transfers to their days and months: of a batch's lines, in the transaction that stores them."""
+"""Adds transfers and failed logins to their days and months, in the transaction that stores their lines."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import add as add_up
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import connection
 
-from logmonitor.models.rollups import ALL_PROTOCOLS, AllTransfers, TransferSums, UserTransfers
-from logmonitor.transfers.lines import Line
+from logmonitor.models.rollups import ALL_PROTOCOLS, AllTransfers, FailedLogins, Period, UserTransfers
+from logmonitor.transfers.lines import Line, Row
 from logmonitor.transfers.speeds import bucket_of
 
 DIRECTIONS = ("upload", "download")
@@ -26,8 +27,11 @@ NUMBERS = (
 
 SPEEDS = ("upload_speeds", "download_speeds")
 MOST = 2**63 - 1
-DAY, MONTH = TransferSums.Grain.DAY.value, TransferSums.Grain.MONTH.value
-TRANSFER = "transfer"
+DAY, MONTH = Period.Grain.DAY.value, Period.Grain.MONTH.value
+TRANSFER, LOGIN_FAILED = "transfer", "login_failed"
+COUNTED = (TRANSFER, LOGIN_FAILED)
+"""The kinds of lines that are added up."""
+
 DAV = "DAV"
 
 SUCCEEDED, EMPTY = "succeeded", "empty"
@@ -45,7 +49,7 @@ Numbers = list[int]
 """One number for each of `NUMBERS`."""
 
 
-class Transfer(NamedTuple):
+class Counted(NamedTuple):
     """What is read of a line: `Line` has these fields too. `day` is ISO 8601."""
 
     source_id: int
@@ -61,66 +65,90 @@ class Transfer(NamedTuple):
 
 @dataclass(slots=True)
 class Sums:
-    """What some transfers come to.
+    """What some lines come to.
 
-    `users` by (grain, protocol, start, source, username); `everybody` by the same without the user;
-    `speeds` by (grain, protocol, start, source), uploads first.
+    `users` by (grain, protocol, start, source, username); `everybody` and `failures` by the same without the
+    user; `speeds` by the keys of `everybody`, uploads first.
     """
 
     users: dict[tuple[Any, ...], Numbers] = field(default_factory=dict)
     everybody: dict[tuple[Any, ...], Numbers] = field(default_factory=dict)
     speeds: dict[tuple[Any, ...], tuple[dict[int, int], dict[int, int]]] = field(default_factory=dict)
+    failures: dict[tuple[Any, ...], int] = field(default_factory=dict)
 
 
-def add(cursor: Any, lines: Sequence[Transfer | Line]) -> None:
-    """Add the transfers among some lines to their days and months.
+def add(cursor: Any, lines: Iterable[Row]) -> None:
+    """Add the transfers and failed logins among some lines to their days and months.
 
-    Belongs in the transaction that stores the lines: each line is added once. One statement per table,
-    rows in the order of their keys, so that two writers cannot wait for each other.
+    Belongs in the transaction that stores the lines: each line is added once.
     """
-    sums = sum_up(lines)
-    if sums.users:
-        store(cursor, sums)
+    store(cursor, sum_up(lines))
 
 
 def store(cursor: Any, sums: Sums) -> None:
-    """Add sums, at least one, to the rows that are there."""
+    """Add sums to the rows that are there.
+
+    One statement per table, rows in the order of their keys, so that two writers cannot wait for each other.
+    """
     everybody = [
         (*key, *numbers, *map(json.dumps, sums.speeds[key])) for key, numbers in sums.everybody.items()
     ]
-    _upsert(cursor, UserTransfers, USER_KEY, [(*key, *numbers) for key, numbers in sums.users.items()])
-    _upsert(cursor, AllTransfers, KEY, everybody)
+    _upsert(cursor, USERS, [(*key, *numbers) for key, numbers in sums.users.items()])
+    _upsert(cursor, EVERYBODY, everybody)
+    _upsert(cursor, FAILURES, [(*key, number) for key, number in sums.failures.items()])
 
 
-def sum_up(lines: Iterable[Transfer | Line]) -> Sums:
-    """Add up the transfers among some lines."""
-    groups: dict[tuple[Any, ...], Numbers] = {}
-    speeds: dict[tuple[Any, ...], Counter[int]] = defaultdict(Counter)
-    for line in lines:
-        if line.kind != TRANSFER or line.sender not in _MEASURED:
-            continue
-        protocol, day, source, sender, outcome = (
-            line.protocol,
-            line.day,
-            line.source_id,
-            line.sender,
-            line.outcome,
-        )
-        size = line.size_bytes or 0
-        if outcome == SUCCEEDED:
-            # Only of these: what broke off may have stood still before.
-            if size and line.elapsed_ms:
-                speeds[protocol, day, source, sender][bucket_of(size, line.elapsed_ms)] += 1
-            elif not size and protocol == DAV and sender == "Download":
-                outcome = EMPTY
-        key = (protocol, day, source, line.username, sender, outcome)
-        group = groups.get(key)
-        if group is None:
-            groups[key] = [1, size]
-        else:
-            group[0] += 1
-            group[1] += size
-    return _folded(groups, speeds)
+def sum_up(lines: Iterable[Row]) -> Sums:
+    """Add up the transfers and failed logins among some lines."""
+    adder = Adder()
+    adder.add(lines)
+    return adder.sums()
+
+
+class Adder:
+    """Adds up the transfers and failed logins among lines, a few lines at a time."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[Any, ...], Numbers] = {}
+        self._speeds: dict[tuple[Any, ...], Counter[int]] = defaultdict(Counter)
+        self._failures: Counter[tuple[Any, ...]] = Counter()
+
+    def add(self, lines: Iterable[Row]) -> None:
+        """Add lines."""
+        self.add_counted(map(_counted_of, [line for line in lines if line[_KIND] in COUNTED]))
+
+    def add_counted(self, lines: Iterable[Counted]) -> None:
+        """Add lines of which only so much is known."""
+        groups, speeds = self._groups, self._speeds
+        for source, day, kind, sender, username, protocol, outcome, number, elapsed in lines:
+            size, sort = number or 0, outcome
+            if kind != TRANSFER or sender not in _MEASURED:
+                if kind == LOGIN_FAILED:
+                    self._failures[DAY, _own(protocol), day, source] += 1
+                continue
+            if outcome == SUCCEEDED:
+                # Only of these: what broke off may have stood still before.
+                if size and elapsed:
+                    speeds[protocol, day, source, sender][bucket_of(size, elapsed)] += 1
+                elif not size and protocol == DAV and sender == "Download":
+                    sort = EMPTY
+            key = (protocol, day, source, username, sender, sort)
+            group = groups.get(key)
+            if group is None:
+                groups[key] = [1, size]
+            else:
+                group[0] += 1
+                group[1] += size
+
+    def sums(self) -> Sums:
+        """Return what the lines so far come to."""
+        sums = _folded(self._groups, self._speeds)
+        sums.failures = _with_months(_with_all_protocols(self._failures, add_up), add_up)
+        return sums
+
+
+_KIND = Line._fields.index("kind")
+_counted_of: Callable[[Row], Counted] = itemgetter(*map(Line._fields.index, Counted._fields))
 
 
 def _folded(
@@ -188,8 +216,29 @@ def _added(one: Numbers, other: Numbers) -> Numbers:
 # --- the statements -------------------------------------------------------------------------------
 
 KEY = ("grain", "protocol", "start", "source_id")
-USER_KEY = (*KEY, "username")
-_TYPES = {"start": "date", "source_id": "bigint"} | dict.fromkeys(NUMBERS, "bigint")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of sums: its key, the numbers that add up, and the histograms that do."""
+
+    model: type[Period]
+    key: tuple[str, ...]
+    numbers: tuple[str, ...]
+    speeds: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns, in the order of rows."""
+        return (*self.key, *self.numbers, *self.speeds)
+
+
+USERS = Table(UserTransfers, (*KEY, "username"), NUMBERS)
+EVERYBODY = Table(AllTransfers, KEY, NUMBERS, SPEEDS)
+FAILURES = Table(FailedLogins, KEY, ("failures",))
+TABLES = (USERS, EVERYBODY, FAILURES)
+
+_TYPES = {"start": "date"} | dict.fromkeys(("source_id", "failures", *NUMBERS), "bigint")
 _MERGED = {
     "postgresql": "COALESCE((SELECT jsonb_object_agg(key, number) FROM"
     " (SELECT key, SUM(value::bigint) AS number FROM (SELECT * FROM jsonb_each_text(kept.{0})"
@@ -200,11 +249,13 @@ _MERGED = {
 }
 
 
-def _upsert(cursor: Any, table: type[TransferSums], key: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
-    columns = (*key, *NUMBERS, *(SPEEDS if table is AllTransfers else ()))
-    places = [columns.index(name) for name in NUMBERS if name.endswith("_bytes")]
+def _upsert(cursor: Any, table: Table, rows: list[tuple[Any, ...]]) -> None:
+    if not rows:
+        return
+    columns = table.columns
+    places = [columns.index(name) for name in table.numbers if name.endswith("_bytes")]
     rows = sorted(_bounded(row, places) for row in rows)
-    sql = statement(table, key, columns)
+    sql = statement(table)
     if connection.vendor == "postgresql":
         cursor.execute(
             sql, [_array(name, values) for name, values in zip(columns, zip(*rows, strict=True), strict=True)]
@@ -219,17 +270,17 @@ def _array(column: str, values: Sequence[Any]) -> Any:
 
 
 def _bounded(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:
-    if max(row[place] for place in places) <= MOST:
+    if max((row[place] for place in places), default=0) <= MOST:
         return row
     return tuple(min(value, MOST) if place in places else value for place, value in enumerate(row))
 
 
-def statement(table: type[TransferSums], key: Sequence[str], columns: Sequence[str]) -> str:
+def statement(table: Table) -> str:
     """Return the SQL that adds rows to those there, with parameters as the database's driver takes them."""
-    name, changed = table._meta.db_table, [_merge(column) for column in columns if column not in key]
+    name, changed = table.model._meta.db_table, [_merge(column) for column in (*table.numbers, *table.speeds)]
     return (
-        f"INSERT INTO {name} AS kept ({', '.join(columns)}) {_values(columns)}"
-        f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(changed)}"
+        f"INSERT INTO {name} AS kept ({', '.join(table.columns)}) {_values(table.columns)}"
+        f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {', '.join(changed)}"
     )
 
 

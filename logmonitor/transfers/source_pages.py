@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from shlex import quote
 from typing import Any
 
 from django.contrib import messages
@@ -15,13 +17,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from kombu.exceptions import OperationalError
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
 from logmonitor.models import BadLine, Gap, LogSource, Segment
 from logmonitor.tasks import drain_transfers
 from logmonitor.transfers import lease
 from logmonitor.transfers.api import PERMISSION
 from logmonitor.transfers.reparse import reparse
+from logmonitor.transfers.standing import Standing, standing_of, trouble
 from syncmetrics.actions import ActingAdmin, Action, Outcome
 from syncmetrics.display import (
     BAD,
@@ -40,10 +43,13 @@ from syncmetrics.display import (
 )
 
 MAY_READ = "logmonitor.drain_logsource"
-SILENT_SECONDS = 300
-"""Nobody has looked at a source for so long: nobody follows it."""
-
-BEHIND_SECONDS = 60
+STANDING_COLOURS = {
+    Standing.OFF: PLAIN,
+    Standing.UNREADABLE: BAD,
+    Standing.SILENT: BAD,
+    Standing.BEHIND: CARE,
+    Standing.UP_TO_DATE: GOOD,
+}
 CLOCK_SECONDS = 60
 """Two clocks may differ by so much."""
 
@@ -57,7 +63,7 @@ def read_now(request: HttpRequest, source: LogSource, asked: dict[str, Any]) -> 
     except (OperationalError, OSError):
         raise ValidationError(
             "Redis does not answer, so nothing was started: background work needs `make run`, or a Redis that"
-            f" REDIS_URL names. `manage.py watch_transfers --once --source {source.name}` needs none."
+            f" REDIS_URL names. `manage.py watch_transfers --once --source {quote(source.name)}` needs none."
         ) from None
     return Outcome(f"A worker reads {source} now.", "Had it read.")
 
@@ -67,6 +73,12 @@ def reparse_bad_lines(request: HttpRequest, source: LogSource, asked: dict[str, 
     done = reparse(source)
     text = f"{done.tried:,} bad lines were read again; {done.mended:,} are lines now."
     return Outcome(text, text, level=messages.SUCCESS if done.mended or not done.tried else messages.WARNING)
+
+
+def accept_gap(request: HttpRequest, gap: Gap, asked: dict[str, Any]) -> Outcome:
+    """Keep that the lines of a gap are lost, so that nobody is told of it any more."""
+    Gap.open().filter(pk=gap.pk).update(accepted_at=timezone.now())
+    return Outcome("The gap stays on record; nobody is told of it any more.", "Accepted that lines are lost.")
 
 
 class _Pages:
@@ -98,12 +110,12 @@ class SourceAdmin(_Pages, ActingAdmin, ConsoleAdmin):
                     ("last_line", "lag"),
                     ("gaps", "bad_lines"),
                     "follower",
-                    "error",
+                    "wrong",
                 )
             },
         ),
     )
-    readonly_fields = ("state", "behind", "last_line", "lag", "gaps", "bad_lines", "follower", "error")
+    readonly_fields = ("state", "behind", "last_line", "lag", "gaps", "bad_lines", "follower", "wrong")
     add_title = "Add a transfer log"
     console_actions = (
         Action(
@@ -130,9 +142,10 @@ class SourceAdmin(_Pages, ActingAdmin, ConsoleAdmin):
         """Bring along what the list shows of each, in one statement for all of them."""
         rows: QuerySet[LogSource] = super().get_queryset(request)
         segments = Segment.objects.filter(source=OuterRef("pk")).order_by().values("source")
-        gaps = Gap.objects.filter(source=OuterRef("pk"), closed_at=None).order_by().values("source")
+        gaps = Gap.open().filter(source=OuterRef("pk")).order_by().values("source")
         return rows.annotate(
             all_lines=Subquery(segments.annotate(all=Sum("lines")).values("all")),
+            all_bytes=Subquery(segments.annotate(all=Sum("offset")).values("all")),
             all_bad_lines=Subquery(segments.annotate(all=Sum("bad_lines")).values("all")),
             open_gaps=Subquery(gaps.annotate(all=Count("pk")).values("all")),
         )
@@ -142,8 +155,9 @@ class SourceAdmin(_Pages, ActingAdmin, ConsoleAdmin):
         return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: LogSource | None = None) -> tuple[str, ...]:
-        """Hold the folder fast once it was read: what is in another one is another log."""
-        return (*self.readonly_fields, "folder") if obj and obj.last_polled_at else self.readonly_fields
+        """Hold the folder fast once anything of it was read: what is in another one is another log."""
+        was_read = obj is not None and obj.segments.exists()
+        return (*self.readonly_fields, "folder") if was_read else self.readonly_fields
 
     def get_fieldsets(self, request: HttpRequest, obj: LogSource | None = None) -> Any:
         """Leave out how it stands while there is nothing to say."""
@@ -155,11 +169,13 @@ class SourceAdmin(_Pages, ActingAdmin, ConsoleAdmin):
         return state_badge(source)
 
     @display(description="behind")
-    def behind(self, source: LogSource) -> SafeString | str:
-        """Return how much is not read yet."""
-        if not source.behind_bytes:
+    def behind(self, source: Any) -> SafeString | str:
+        """Return how much is not read yet, and how much of all that is there was."""
+        left, done = source.behind_bytes, source.all_bytes or 0
+        if not left:
             return NOTHING
-        return format_html("{} bytes, {}", number(source.behind_bytes), duration(source.behind_seconds))
+        share = format_html(", {} % read", 100 * done // (done + left)) if done else ""
+        return format_html("{} bytes, {}{}", number(left), duration(source.behind_seconds), share)
 
     @display(description="last line")
     def last_line(self, source: LogSource) -> SafeString | str:
@@ -187,7 +203,8 @@ class SourceAdmin(_Pages, ActingAdmin, ConsoleAdmin):
     def gaps(self, source: Any) -> SafeString | str:
         """Return how often lines may be missing."""
         found = source.open_gaps
-        return link(f"{_list('gap')}?source__id__exact={source.pk}", number(found)) if found else NOTHING
+        url = f"{_list('gap')}?source__id__exact={source.pk}&state=open"
+        return link(url, number(found)) if found else NOTHING
 
     @display(description="bad lines")
     def bad_lines(self, source: Any) -> SafeString | str:
@@ -196,6 +213,11 @@ class SourceAdmin(_Pages, ActingAdmin, ConsoleAdmin):
         url = f"{_list('badline')}?segment__source__id__exact={source.pk}&state__exact=bad"
         return link(url, number(found)) if found else NOTHING
 
+    @display(description="what is wrong")
+    def wrong(self, source: LogSource) -> str:
+        """Return what is wrong and what to do."""
+        return trouble(source, timezone.now()) or "nothing"
+
     @display(description="followed by")
     def follower(self, source: LogSource) -> str:
         """Return which process follows it."""
@@ -203,17 +225,10 @@ class SourceAdmin(_Pages, ActingAdmin, ConsoleAdmin):
 
 
 def state_badge(source: LogSource) -> SafeString:
-    """Return whether a log is followed, in a word; why not is its title."""
-    if not source.enabled:
-        return badge("off", PLAIN)
-    if source.error:
-        return badge("cannot be read", BAD, title=source.error)
-    looked = source.last_polled_at
-    if looked is None or (timezone.now() - looked).total_seconds() > SILENT_SECONDS:
-        return badge("not followed", BAD, title="Nobody looks at it: run watch_transfers, or a worker.")
-    if source.behind_bytes and source.behind_seconds > BEHIND_SECONDS:
-        return badge("behind", CARE)
-    return badge("up to date", GOOD)
+    """Return whether a log is followed, in a word; what is wrong is its title."""
+    now = timezone.now()
+    standing = standing_of(source, now)
+    return badge(standing.value, STANDING_COLOURS[standing], title=trouble(source, now))
 
 
 def _list(model: str) -> str:
@@ -305,12 +320,42 @@ def shown(raw: bytes) -> str:
     )
 
 
-class GapAdmin(_Pages, ReadOnlyAdmin):
+class GapStateFilter(DropdownFilter):  # type: ignore[misc]  # the theme has no types
+    """Gaps that somebody ought to look at, or the others."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [("open", "Open"), ("settled", "Closed or accepted")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Gap]) -> QuerySet[Gap]:
+        """Keep the gaps of the chosen state."""
+        chosen = {"open": queryset.filter, "settled": queryset.exclude}.get(str(self.value()))
+        return chosen(closed_at=None, accepted_at=None) if chosen else queryset
+
+
+class GapAdmin(_Pages, ActingAdmin, ReadOnlyAdmin):
     """Times of which lines may be missing."""
 
     list_display = ("seen_at", "source", "since_when", "until_when", "unread", "reason", "is_now")
-    list_filter = (("source", RelatedOnlyFieldListFilter),)
+    list_filter = (("source", RelatedOnlyFieldListFilter), GapStateFilter)
     list_select_related = ("source",)
+    show_full_result_count = False
+    console_actions = (
+        Action(
+            name="accept",
+            title="Accept the loss",
+            icon="check",
+            permission=MAY_READ,
+            perform=accept_gap,
+            offered=lambda gap: bool(gap.is_open),
+            question="There is no copy of the file: its lines are lost for good. The gap stays on record, and"
+            " nobody is told of it any more.",
+            in_lists=True,
+        ),
+    )
     ordering = ("-seen", "-pk")
     sortable_by = ()
     fieldsets = (
@@ -318,6 +363,7 @@ class GapAdmin(_Pages, ReadOnlyAdmin):
             None,
             {"fields": (("source", "is_now"), ("since_when", "until_when"), ("seen_at", "unread"), "reason")},
         ),
+        ("What to do", {"fields": ("advice",)}),
     )
 
     @display(description="noticed")
@@ -342,7 +388,18 @@ class GapAdmin(_Pages, ReadOnlyAdmin):
 
     @display(description="state")
     def is_now(self, gap: Gap) -> SafeString:
-        """Return whether the file came back."""
+        """Return whether the file came back, or somebody said that it will not."""
+        if gap.closed_at:
+            return badge("closed", GOOD, title="The file was there again.")
+        if gap.accepted_at:
+            return badge("accepted", PLAIN, title="These lines are lost.")
+        return badge("open", CARE)
+
+    @display(description="if there is a backup of the file")
+    def advice(self, gap: Gap) -> str:
+        """Return how the lines can come back."""
         return (
-            badge("closed", GOOD, title="The file was there again.") if gap.closed_at else badge("open", CARE)
+            f"Put it into {gap.source.folder} under a name such as"
+            f" {os.path.splitext(gap.source.live_name)[0]}-restored.log: Easel reads on where it stopped, and"
+            " closes the gap. Otherwise accept the loss."
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from django.db.models import F
 from logmonitor.models import BadLine, LogLine, Segment
 from logmonitor.transfers import rollup
 from logmonitor.transfers.decoder import LineDecoder
-from logmonitor.transfers.lines import LONGEST_RAW, Bad, Decoded, Line, mask_raw
+from logmonitor.transfers.lines import LONGEST_RAW, Bad, Decoded, Line, Row, mask_raw
 
 TABLE = LogLine._meta.db_table
 COLUMNS = ", ".join(str(field.column) for field in LogLine._meta.concrete_fields)
@@ -47,7 +47,28 @@ class Reached:
     path: str
 
 
-def store(segment: Segment, decoder: LineDecoder, data: bytes, reached: Reached, flags: int = 0) -> Decoded:
+@dataclass(slots=True)
+class Stored:
+    """What a batch came to: rows, the first and the last of them, their sums, and what is no line."""
+
+    rows: int = 0
+    first: Row | None = None
+    last: Row | None = None
+    sums: rollup.Adder = field(default_factory=rollup.Adder)
+    bad: list[Bad] = field(default_factory=list)
+    hole_bytes: int = 0
+
+    def add(self, decoded: Decoded) -> None:
+        """Add a piece of the batch."""
+        if decoded.lines:
+            self.rows += len(decoded.lines)
+            self.first, self.last = self.first or decoded.lines[0], decoded.lines[-1]
+            self.sums.add(decoded.lines)
+        self.bad += decoded.bad
+        self.hole_bytes += decoded.hole_bytes
+
+
+def store(segment: Segment, decoder: LineDecoder, data: bytes, reached: Reached, flags: int = 0) -> Stored:
     """Store the lines in `data`, which begins at the segment's offset; raises `Moved`.
 
     All is stored and the offset moved, or nothing. A row that the database refuses becomes a bad line.
@@ -79,34 +100,35 @@ def _without_collector() -> Iterator[None]:
 
 def skip(segment: Segment, reached: Reached, hole_bytes: int = 0, bad: Bad | None = None) -> None:
     """Move over bytes that hold no line; raises `Moved`."""
-    decoded = Decoded(bad=[bad] if bad else [], hole_bytes=hole_bytes)
+    stored = Stored(bad=[bad] if bad else [], hole_bytes=hole_bytes)
     with transaction.atomic():
         _claim(segment)
-        _keep_bad(segment.pk, decoded.bad)
-        changes = _changes(segment, decoded, reached)
+        _keep_bad(segment.pk, stored.bad)
+        changes = _changes(segment, stored, reached)
         Segment.objects.filter(pk=segment.pk).update(**changes)
     _bring_up_to_date(segment, changes)
 
 
-Insert = Callable[[LineDecoder, Decoded, Iterable[tuple[int, bytes]], int], None]
+Pieces = Iterable[tuple[int, bytes]]
+Insert = Callable[[LineDecoder, Stored, Pieces, int], None]
 
 
 def _store(
     segment: Segment, decoder: LineDecoder, data: bytes, reached: Reached, flags: int, insert: Insert
-) -> Decoded:
-    decoded = Decoded()
+) -> Stored:
+    stored = Stored()
     with transaction.atomic():
         _claim(segment)
-        insert(decoder, decoded, _pieces(data, segment.offset), flags)
+        insert(decoder, stored, _pieces(data, segment.offset), flags)
         with connection.cursor() as cursor:
-            rollup.add(cursor, decoded.lines)
-        _keep_bad(segment.pk, decoded.bad)
-        changes = _changes(segment, decoded, reached)
+            rollup.store(cursor, stored.sums.sums())
+        _keep_bad(segment.pk, stored.bad)
+        changes = _changes(segment, stored, reached)
         stamp, fold = decoder.state
         changes |= {"last_stamp": stamp[:40], "fold": fold}
         Segment.objects.filter(pk=segment.pk).update(**changes)
     _bring_up_to_date(segment, changes)
-    return decoded
+    return stored
 
 
 def _claim(segment: Segment) -> None:
@@ -131,42 +153,39 @@ def _pieces(data: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
         start = end
 
 
-def insert_lines(cursor: CursorWrapper, blocks: Iterable[Sequence[Line]]) -> None:
+def insert_lines(cursor: CursorWrapper, blocks: Iterable[Sequence[Row]]) -> None:
     """Insert rows as fast as the database takes them."""
     _BACKENDS[connection.vendor](cursor, blocks)
 
 
-def _insert(decoder: LineDecoder, decoded: Decoded, pieces: Iterable[tuple[int, bytes]], flags: int) -> None:
+def _insert(decoder: LineDecoder, stored: Stored, pieces: Pieces, flags: int) -> None:
     with connection.cursor() as cursor:
-        insert_lines(cursor, _decoded(decoder, decoded, pieces, flags))
+        insert_lines(cursor, _decoded(decoder, stored, pieces, flags))
 
 
-def _decoded(
-    decoder: LineDecoder, decoded: Decoded, pieces: Iterable[tuple[int, bytes]], flags: int
-) -> Iterator[Sequence[Line]]:
+def _decoded(decoder: LineDecoder, stored: Stored, pieces: Pieces, flags: int) -> Iterator[Sequence[Row]]:
     for offset, piece in pieces:
-        known = len(decoded.lines)
+        decoded = Decoded()
         decoder.decode(piece, offset, decoded, flags)
-        yield decoded.lines[known:]
+        yield decoded.lines
+        stored.add(decoded)  # while the server works on them
 
 
-def _insert_one_by_one(
-    decoder: LineDecoder, decoded: Decoded, pieces: Iterable[tuple[int, bytes]], flags: int
-) -> None:
+def _insert_one_by_one(decoder: LineDecoder, stored: Stored, pieces: Pieces, flags: int) -> None:
     """Insert halves of what was refused, down to the row that is: it becomes a bad line."""
     for offset, piece in pieces:
-        known = len(decoded.lines)
+        decoded = Decoded()
         decoder.decode(piece, offset, decoded, flags)
-        lines = decoded.lines[known:]
-        refused = list(_refused(lines))
-        decoded.lines[known:] = [line for line in lines if line not in refused]
-        for line in refused:
-            start = (line.id >> 1 & (1 << 40) - 1) - offset
+        refused = {line[0] for line in _refused(decoded.lines)}
+        decoded.lines = [line for line in decoded.lines if line[0] not in refused]
+        for key in sorted(refused):
+            start = (key >> 1 & (1 << 40) - 1) - offset
             raw = mask_raw(piece[start:].partition(b"\n")[0])[:LONGEST_RAW]
             decoded.bad.append(Bad(start + offset, len(raw), raw, "the database refuses it"))
+        stored.add(decoded)
 
 
-def _refused(lines: Sequence[Line]) -> Iterator[Line]:
+def _refused(lines: Sequence[Row]) -> Iterator[Row]:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             insert_lines(cursor, [lines])
@@ -179,7 +198,7 @@ def _refused(lines: Sequence[Line]) -> Iterator[Line]:
         yield from _refused(lines[half:])
 
 
-def _copy(cursor: CursorWrapper, blocks: Iterable[Sequence[Line]]) -> None:
+def _copy(cursor: CursorWrapper, blocks: Iterable[Sequence[Row]]) -> None:
     # Our instants carry no offset.
     cursor.execute("SET LOCAL TIME ZONE 'UTC'")
     statement = f"COPY {TABLE} ({COLUMNS}) FROM STDIN (NULL '{_NULL}')"
@@ -188,7 +207,7 @@ def _copy(cursor: CursorWrapper, blocks: Iterable[Sequence[Line]]) -> None:
             copy.write(_text(lines))
 
 
-def _text(lines: Sequence[Line]) -> str:
+def _text(lines: Sequence[Row]) -> str:
     """Return rows as COPY wants them. Texts hold no control characters, so only backslashes need care."""
     rows: list[str] = []
     # fmt: off
@@ -203,7 +222,7 @@ def _text(lines: Sequence[Line]) -> str:
     return "".join(rows).replace("\\", "\\\\")
 
 
-def _execute_many(cursor: CursorWrapper, blocks: Iterable[Sequence[Line]]) -> None:
+def _execute_many(cursor: CursorWrapper, blocks: Iterable[Sequence[Row]]) -> None:
     marks = ", ".join("?" * len(Line._fields))
     statement = f"INSERT INTO {TABLE} ({COLUMNS}) VALUES ({marks})"  # noqa: S608 - names of ours
     with connection.wrap_database_errors:
@@ -212,7 +231,7 @@ def _execute_many(cursor: CursorWrapper, blocks: Iterable[Sequence[Line]]) -> No
 
 
 class _Backend(Protocol):
-    def __call__(self, cursor: CursorWrapper, blocks: Iterable[Sequence[Line]], /) -> None: ...
+    def __call__(self, cursor: CursorWrapper, blocks: Iterable[Sequence[Row]], /) -> None: ...
 
 
 _BACKENDS: Mapping[str, _Backend] = {"postgresql": _copy, "sqlite": _execute_many}
@@ -228,17 +247,17 @@ def _keep_bad(segment: int, bad: Sequence[Bad]) -> None:
     )
 
 
-def _changes(segment: Segment, decoded: Decoded, reached: Reached) -> dict[str, Any]:
+def _changes(segment: Segment, stored: Stored, reached: Reached) -> dict[str, Any]:
     changes: dict[str, Any] = {name: getattr(reached, name) for name in Reached.__slots__}
     changes |= {
-        "lines": F("lines") + len(decoded.lines),
-        "bad_lines": F("bad_lines") + len(decoded.bad),
-        "hole_bytes": F("hole_bytes") + decoded.hole_bytes,
+        "lines": F("lines") + stored.rows,
+        "bad_lines": F("bad_lines") + len(stored.bad),
+        "hole_bytes": F("hole_bytes") + stored.hole_bytes,
     }
-    if decoded.lines:
-        changes["last_at"] = instant(decoded.lines[-1].at)
+    if stored.first and stored.last:
+        changes["last_at"] = _instant(stored.last)
         if segment.first_at is None:
-            changes["first_at"] = instant(decoded.lines[0].at)
+            changes["first_at"] = _instant(stored.first)
     return changes
 
 
@@ -248,6 +267,5 @@ def _bring_up_to_date(segment: Segment, changes: Mapping[str, Any]) -> None:
             setattr(segment, name, value)
 
 
-def instant(text: str) -> datetime:
-    """Return the instant of a line's `at`."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+def _instant(row: Row) -> datetime:
+    return datetime.fromisoformat(Line._make(row).at).replace(tzinfo=UTC)

@@ -7,29 +7,32 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from operator import add
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from logmonitor.models import AllTransfers, LogLine, LogSource, UserTransfers
-from logmonitor.models.rollups import ALL_PROTOCOLS, TransferSums
+from logmonitor.models import LogLine, LogSource
+from logmonitor.models.rollups import ALL_PROTOCOLS
 from logmonitor.transfers.kept_lines import of_days
 from logmonitor.transfers.rollup import (
+    COUNTED,
     DAY,
-    KEY,
+    EVERYBODY,
+    FAILURES,
     MONTH,
     MOST,
     NUMBERS,
     SPEEDS,
-    USER_KEY,
+    TABLES,
+    USERS,
+    Adder,
+    Counted,
     Sums,
-    Transfer,
+    Table,
     store,
-    sum_up,
 )
 
-TABLES: dict[type[TransferSums], tuple[str, ...]] = {UserTransfers: USER_KEY, AllTransfers: KEY}
 Key = tuple[Any, ...]
 Values = dict[str, Any]
 """The numbers of a row that are not zero, and its speeds, by column."""
@@ -93,22 +96,31 @@ def _settle(
 
 
 def _keep_others_from_adding() -> None:
-    # Who adds has written to this table, or will: all its lines are there to be read then, or none.
-    # SQLite's transactions keep all other writers away by themselves.
+    # Who adds has written to one of these tables, or will: all its lines are there to be read then, or none.
+    # In the order in which they are written. SQLite's transactions keep all other writers away by themselves.
     if connection.vendor == "postgresql":
+        names = ", ".join(table.model._meta.db_table for table in (USERS, FAILURES))
         with connection.cursor() as cursor:
-            cursor.execute(f"LOCK TABLE {UserTransfers._meta.db_table} IN SHARE ROW EXCLUSIVE MODE")
+            cursor.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
 
 
 # --- what is to be compared -----------------------------------------------------------------------
 
 
 def _kept_days(source: LogSource) -> list[date]:
-    """Return the days with transfers, by lines or by figures, whose lines are all kept."""
+    """Return the days with lines or figures whose lines are all kept."""
     first = source.lines_kept_from
-    counted = UserTransfers.objects.filter(source=source, grain=DAY).order_by()
-    days = {*counted.values_list("start", flat=True).distinct(), *_days_of_lines(source)}
+    days = {*_starts(source, grain=DAY), *_days_of_lines(source)}
     return sorted(day for day in days if first is None or day >= first)
+
+
+def _starts(source: LogSource, **narrowed: str) -> set[date]:
+    """Return the days and months that figures of a source are of."""
+    found: set[date] = set()
+    for table in TABLES:
+        rows = table.model._default_manager.filter(source=source, **narrowed).order_by()
+        found.update(rows.values_list("start", flat=True).distinct())
+    return found
 
 
 def _days_of_lines(source: LogSource) -> Iterator[date]:
@@ -123,8 +135,7 @@ def _days_of_lines(source: LogSource) -> Iterator[date]:
 
 
 def _months(source: LogSource) -> list[date]:
-    found = UserTransfers.objects.filter(source=source).order_by()
-    return sorted({start.replace(day=1) for start in found.values_list("start", flat=True).distinct()})
+    return sorted({start.replace(day=1) for start in _starts(source)})
 
 
 # --- what it should be ----------------------------------------------------------------------------
@@ -132,27 +143,37 @@ def _months(source: LogSource) -> list[date]:
 
 def _right_of_day(source: LogSource, day: date) -> Sums:
     """Return what the lines of a day come to."""
-    lines = LogLine.objects.filter(of_days([source], day, day), kind=LogLine.Kind.TRANSFER).order_by()
-    rows = lines.values_list(*Transfer._fields).iterator(chunk_size=5_000)
-    sums = sum_up(Transfer(key, str(at), *rest) for key, at, *rest in rows)
-    return Sums(*({key: row for key, row in part.items() if key[0] == DAY} for part in _parts(sums)))
+    lines = LogLine.objects.filter(of_days([source], day, day), kind__in=COUNTED).order_by()
+    rows = lines.values_list(*Counted._fields).iterator(chunk_size=5_000)
+    adder = Adder()
+    adder.add_counted(Counted(key, str(at), *rest) for key, at, *rest in rows)
+    sums = adder.sums()
+    return Sums(
+        _of_days(sums.users), _of_days(sums.everybody), _of_days(sums.speeds), _of_days(sums.failures)
+    )
 
 
-def _parts(sums: Sums) -> tuple[dict[Key, Any], ...]:
-    return sums.users, sums.everybody, sums.speeds
+Value = TypeVar("Value")
+
+
+def _of_days(rows: dict[Key, Value]) -> dict[Key, Value]:
+    return {key: value for key, value in rows.items() if key[0] == DAY}
 
 
 def _right_of_month(source: LogSource, month: date) -> Sums:
     """Return what the days of a month come to."""
     sums = Sums()
-    for row in _rows(UserTransfers, source, DAY, month, _last_of(month)):
+    for row in _rows(USERS, source, DAY, month, _last_of(month)):
         _add_numbers(sums.users, (*_key_of_month(row, month), row.username), row)
-    for row in _rows(AllTransfers, source, DAY, month, _last_of(month)):
+    for row in _rows(EVERYBODY, source, DAY, month, _last_of(month)):
         key = _key_of_month(row, month)
         _add_numbers(sums.everybody, key, row)
         for known, name in zip(sums.speeds.setdefault(key, ({}, {})), SPEEDS, strict=True):
             for bucket, count in getattr(row, name).items():
                 known[int(bucket)] = known.get(int(bucket), 0) + count
+    for row in _rows(FAILURES, source, DAY, month, _last_of(month)):
+        key = _key_of_month(row, month)
+        sums.failures[key] = sums.failures.get(key, 0) + row.failures
     return sums
 
 
@@ -172,21 +193,21 @@ def _add_numbers(sums: dict[Key, list[int]], key: Key, row: Any) -> None:
 # --- comparing and mending ------------------------------------------------------------------------
 
 
-def _rows(table: type[TransferSums], source: LogSource, grain: str, first: date, last: date) -> QuerySet[Any]:
-    return table._default_manager.filter(source=source, grain=grain, start__gte=first, start__lte=last)
+def _rows(table: Table, source: LogSource, grain: str, first: date, last: date) -> QuerySet[Any]:
+    return table.model._default_manager.filter(source=source, grain=grain, start__gte=first, start__lte=last)
 
 
 def _differences(source: LogSource, grain: str, start: date, right: Right) -> list[Difference]:
     wanted = _flat(right(source, start))
     stored = {
-        (table, *_key(row, names)): _values(row)
-        for table, names in TABLES.items()
+        (table, *_key(row, table.key)): _values(row, table)
+        for table in TABLES
         for row in _rows(table, source, grain, start, start)
     }
     return [
         Difference(source.name, _in_words(key), columns)
         for key in sorted(stored.keys() | wanted.keys(), key=_in_words)
-        if (columns := tuple(_unlike(stored.get(key, {}), wanted.get(key, {}))))
+        if (columns := tuple(_unlike(key[0], stored.get(key, {}), wanted.get(key, {}))))
     ]
 
 
@@ -194,47 +215,44 @@ def _key(row: Any, names: Sequence[str]) -> Key:
     return tuple(str(row.start) if name == "start" else getattr(row, name) for name in names)
 
 
-def _values(row: Any) -> Values:
+def _values(row: Any, table: Table) -> Values:
     """Return what a row holds, without what is zero."""
-    values = {name: getattr(row, name) for name in NUMBERS}
-    if isinstance(row, AllTransfers):
-        values |= {
-            name: {int(bucket): count for bucket, count in getattr(row, name).items()} for name in SPEEDS
-        }
+    values = {name: getattr(row, name) for name in table.numbers}
+    for name in table.speeds:
+        values[name] = {int(bucket): count for bucket, count in getattr(row, name).items()}
     return {name: value for name, value in values.items() if value}
 
 
 def _flat(sums: Sums) -> dict[Key, Values]:
     """Return sums as rows hold them, by table and key."""
     found: dict[Key, Values] = {}
-    for table, part in ((UserTransfers, sums.users), (AllTransfers, sums.everybody)):
+    for table, part in ((USERS, sums.users), (EVERYBODY, sums.everybody)):
         for key, numbers in part.items():
-            values: Values = {
+            found[table, *key] = {
                 name: min(number, MOST) for name, number in zip(NUMBERS, numbers, strict=True) if number
             }
-            found[table, *key] = values
     for key, speeds in sums.speeds.items():
-        found[AllTransfers, *key] |= {
+        found[EVERYBODY, *key] |= {
             name: buckets for name, buckets in zip(SPEEDS, speeds, strict=True) if buckets
         }
-    return found
+    return found | {(FAILURES, *key): {"failures": number} for key, number in sums.failures.items()}
 
 
-def _unlike(stored: Values, right: Values) -> Iterator[tuple[str, Any, Any]]:
-    for name in (*NUMBERS, *SPEEDS):
+def _unlike(table: Table, stored: Values, right: Values) -> Iterator[tuple[str, Any, Any]]:
+    for name in (*table.numbers, *table.speeds):
         if stored.get(name) != right.get(name):
             yield name, stored.get(name, 0), right.get(name, 0)
 
 
 def _in_words(key: Key) -> str:
-    _, grain, protocol, start, _, *username = key
+    table, grain, protocol, start, _, *username = key
     of = "all protocols" if protocol == ALL_PROTOCOLS else protocol or "no protocol"
-    return f"{grain} {start}, {of}, {f'user {username[0]!r}' if username else 'all users'}"
+    whose = f"user {username[0]!r}" if username else "all users" if table == EVERYBODY else "failed logins"
+    return f"{grain} {start}, {of}, {whose}"
 
 
 def _rebuild(source: LogSource, grain: str, start: date, right: Sums) -> None:
     for table in TABLES:
         _rows(table, source, grain, start, start).delete()
-    if right.users:
-        with connection.cursor() as cursor:
-            store(cursor, right)
+    with connection.cursor() as cursor:
+        store(cursor, right)

@@ -1,11 +1,13 @@
-"""The console's pages of transfers: charts, failed logins, one session, files to take away."""
+"""The console's pages of transfers: charts, users, failed logins, one session, files to take away."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -19,12 +21,26 @@ from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from logmonitor.models import LogLine, LogSource
 from logmonitor.transfers.api import PERMISSION
-from logmonitor.transfers.asked import TOP, Asked, TransferQuery, make_whole
-from logmonitor.transfers.charts import CHARTS, LABELS, note_of_averages, size, tiles
+from logmonitor.transfers.asked import MOST_DAYS, TOP, Asked, TransferQuery, make_whole
+from logmonitor.transfers.charts import (
+    CHARTS,
+    LABELS,
+    draw_failures,
+    note_of_averages,
+    size,
+    tiles,
+    user_link,
+)
 from logmonitor.transfers.exports import TABLES, WRITERS, in_blocks
-from logmonitor.transfers.figures import protocols, read_figures
+from logmonitor.transfers.figures import Part, Visits, protocols, read_figures, read_visits
 from logmonitor.transfers.kept_lines import sources_of
-from logmonitor.transfers.logins import SHOWN, Failures, failed_logins
+from logmonitor.transfers.logins import (
+    SHOWN,
+    Failures,
+    failed_logins,
+    failures_per_day,
+    login_protocols,
+)
 from logmonitor.transfers.rollup import DIRECTIONS, OUTCOMES
 from logmonitor.transfers.sessions import begin_of, session_of
 from syncmetrics.audit import record
@@ -33,7 +49,7 @@ from syncmetrics.endpoints import BadParameter, read_query
 
 EXPORT = "logmonitor.export_transfers"
 LOGIN_DAYS = 30
-"""Failed logins are counted line by line: so many days where nobody asks for others."""
+"""Who failed to log in is counted line by line: so many days where nobody asks for others."""
 
 PAGE_ONLY = frozenset({"scale", "live"})
 """What a page's address has beside what is asked for."""
@@ -86,12 +102,13 @@ def charts(request: HttpRequest, may_see_all: MaySeeAll) -> HttpResponse:
         "title": "Transfers",
         "page": page,
         "asked": asked,
-        "form": _form(asked),
+        "form": _form(asked, protocols()),
         "logarithmic": logarithmic,
         "tiles": tiles(asked, figures),
         "charts": shown,
         "empty": not figures.total.both.transfers,
         "json_url": f"{reverse('api:show_transfers')}?{_address(request)}",
+        "users_url": f"{reverse('logmonitor:transfer_users')}?{_address(request)}",
         "logins_url": f"{reverse('logmonitor:transfer_logins')}?{_address(request)}",
         "export_urls": _export_urls(request),
         "sources": LogSource.objects.exists(),
@@ -100,11 +117,11 @@ def charts(request: HttpRequest, may_see_all: MaySeeAll) -> HttpResponse:
     return _render(request, "admin/logmonitor/transfers.html", context)
 
 
-def _form(asked: Asked) -> dict[str, Any]:
-    """Return what the form of filters offers."""
+def _form(asked: Asked, known: list[str]) -> dict[str, Any]:
+    """Return what the form of filters offers; `known` are the protocols."""
     return {
         "sources": list(LogSource.objects.order_by("name").values_list("name", flat=True)),
-        "protocols": protocols(),
+        "protocols": known,
         "directions": {way: LABELS[way].capitalize() for way in DIRECTIONS},
         "outcomes": {outcome: outcome.capitalize() for outcome in OUTCOMES},
         "tops": sorted({5, 10, TOP, 50, 100, asked.query.top}),
@@ -130,6 +147,49 @@ def _export_urls(request: HttpRequest) -> list[tuple[str, str]]:
         )
         for name, table in TABLES.items()
         for ending in WRITERS
+    ]
+
+
+# --- users ----------------------------------------------------------------------------------------
+
+USER_HEADERS = (
+    *("user", "first day", "last day", "days with transfers"),
+    *("uploads", "bytes of uploads", "downloads", "bytes of downloads"),
+)
+
+
+@require_GET
+def users(request: HttpRequest, may_see_all: MaySeeAll) -> HttpResponse:
+    """Show who moved anything on the days asked for: since when, until when, how often, how much."""
+    _require(request, may_see_all)
+    page = Page.read(request)
+    asked = page.asked
+    found, visits = read_figures(asked).users, read_visits(asked)
+    context = {
+        "title": "Users of the transfer server",
+        "page": page,
+        "asked": asked,
+        "form": _form(asked, protocols()),
+        "total": _some(len(found), "user", "users"),
+        "table": {
+            "headers": USER_HEADERS,
+            "rows": [
+                _user_cells(asked, name, part, visits.get(name)) for name, part in found[: asked.query.top]
+            ],
+        },
+        "left_out": _left_out(len(found), asked.query.top),
+        "charts_url": f"{reverse('logmonitor:transfers')}?{_address(request)}",
+        "export_urls": [each for each in _export_urls(request) if "/users." in each[1]],
+    }
+    return _render(request, "admin/logmonitor/transfer_users.html", context)
+
+
+def _user_cells(asked: Asked, name: str, part: Part, visits: Visits | None) -> list[Any]:
+    seen = (visits.first, visits.last, number(visits.days)) if visits else (NOTHING,) * 3
+    return [
+        user_link(asked, name, reverse("logmonitor:transfers")),
+        *map(one_line, seen),
+        *(cell for way in (part.upload, part.download) for cell in (number(way.transfers), size(way.bytes))),
     ]
 
 
@@ -177,18 +237,16 @@ def logins(request: HttpRequest, may_see_all: MaySeeAll) -> HttpResponse:
     """Show failed logins by address and by user name."""
     _require(request, may_see_all)
     page = Page.read(request)
-    asked = page.asked
-    if "start_date" not in request.GET or page.problems:
-        asked = _last_days(asked)
+    asked = _until_now(page.asked)
     found = failed_logins(asked)
     tables = [
         {
             "title": title,
             "table": {
                 "headers": FAILURE_HEADERS[name],
-                "rows": [_failure_cells(row) for row in getattr(found, name)],
+                "rows": [_failure_cells(asked, row) for row in getattr(found, name)],
             },
-            "left_out": max(number_of - SHOWN, 0),
+            "left_out": _left_out(number_of, SHOWN),
         }
         for title, name, number_of in (
             ("By address", "by_address", found.addresses),
@@ -204,30 +262,66 @@ def logins(request: HttpRequest, may_see_all: MaySeeAll) -> HttpResponse:
         "addresses": _some(found.addresses, "address", "addresses"),
         "usernames": _some(found.usernames, "user name", "user names"),
         "tables": tables,
-        "form": _form(asked),
-        "charts_url": f"{reverse('logmonitor:transfers')}?{_address(request)}",
+        "chart": draw_failures(failures_per_day(asked)) if asked.query.user is None else None,
+        "lines_since": _lines_since(asked),
+        "form": _form(asked, login_protocols()),
+        "charts_url": f"{reverse('logmonitor:transfers')}?{_same_days(asked)}",
     }
     return _render(request, "admin/logmonitor/transfer_logins.html", context)
 
 
-def _last_days(asked: Asked) -> Asked:
-    last = min(asked.last, asked.today) if asked.query.end_date is None else asked.last
-    ordinal = max(last.toordinal() - LOGIN_DAYS + 1, asked.first.toordinal())
-    return replace(asked, first=min(asked.first.fromordinal(ordinal), last), last=last)
+def _same_days(asked: Asked) -> str:
+    dates = {"start_date": asked.first.isoformat(), "end_date": asked.last.isoformat()}
+    return urlencode(dates | ({"source": asked.source.name} if asked.source else {}))
+
+
+def _until_now(asked: Asked) -> Asked:
+    """Return the days asked for; where an end is not given up to today, which may be without a transfer.
+
+    Where there is one log only, it is the one that is asked for.
+    """
+    query, last, sources = asked.query, asked.last, sources_of(asked)
+    if query.end_date is None:
+        now, zones = timezone.now(), {source.time_zone for source in sources}
+        last = max((now.astimezone(ZoneInfo(zone)).date() for zone in zones), default=asked.today)
+    first = asked.first if query.start_date else last - timedelta(days=LOGIN_DAYS - 1)
+    last = min(max(last, first), first + timedelta(days=MOST_DAYS - 1))
+    return replace(asked, first=first, last=last, source=sources[0] if len(sources) == 1 else asked.source)
+
+
+def _lines_since(asked: Asked) -> date | None:
+    """Return from which day on lines are kept, where some of the days asked for are before it."""
+    cuts = [source.lines_kept_from for source in sources_of(asked) if source.lines_kept_from]
+    return max((cut for cut in cuts if cut > asked.first), default=None)
+
+
+def _left_out(count: int, shown: int) -> str:
+    return number(count - shown) if count > shown else ""
 
 
 def _some(count: int, one: str, more: str) -> str:
     return f"{number(count)} {one if count == 1 else more}"
 
 
-def _failure_cells(row: Failures) -> list[Any]:
+def _failure_cells(asked: Asked, row: Failures) -> list[Any]:
     return [
-        row.name or "(none)",
+        _lines_link(asked, row.name) if row.name and asked.source else row.name or "(none)",
         number(row.failures),
         number(row.others),
         moment(row.first),
         moment(row.last),
     ]
+
+
+def _lines_link(asked: Asked, name: str) -> SafeString:
+    """Return an address or a user name as a link to the lines of its failed logins, which one log has."""
+    query = {
+        "source": asked.source.pk if asked.source else "",
+        "when": f"{asked.first}:{asked.last}",
+        "kind__exact": LogLine.Kind.LOGIN_FAILED.value,
+        "q": name,
+    }
+    return link(f"{reverse('admin:logmonitor_logline_changelist')}?{urlencode(query)}", name)
 
 
 # --- a session ------------------------------------------------------------------------------------

@@ -6,15 +6,17 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from logmonitor.models import LogSource
 from logmonitor.transfers import lease
 from logmonitor.transfers.tailer import Counts, Tailer
-from syncmetrics.process import ThisProcess
+from syncmetrics.process import ThisProcess, host_name
 
 TURN_SECONDS = 2.0
 """One source is read for so long before the others have their turn."""
@@ -24,6 +26,9 @@ LOOK_SECONDS = 5.0
 
 RENEW_SECONDS = 10.0
 
+ELSEWHERE = timedelta(minutes=10)
+"""A host without the folder says nothing of a source that another host has looked at since."""
+
 
 class UnknownSource(ValueError):
     """There is no such source, and no such folder; the message says what to do."""
@@ -31,7 +36,7 @@ class UnknownSource(ValueError):
 
 @dataclass(slots=True)
 class Summary:
-    """What was done, over all sources; `idle` names those that another process follows, and which."""
+    """What was done, over all sources; `idle` names those that another process or host follows, and which."""
 
     counts: Counts = field(default_factory=Counts)
     sources: set[str] = field(default_factory=set)
@@ -125,19 +130,30 @@ class Watch:
                 self._enter(source)
 
     def _enter(self, source: LogSource) -> bool:
-        """Begin to follow a source; False while another process does."""
+        """Begin to follow a source; False while another process does, or another host has its folder."""
+        if self._is_elsewhere(source):
+            self._stand_by(source, f"{host_name(source.lease_host)}, which has its folder")
+            return False
         if not lease.take(source.pk, self._me):
             source.refresh_from_db()
-            other = lease.holder(source) or "another process"
-            if self.summary.idle.get(source.name) != other:
-                self.say(f"{source} is followed by {other}: nothing to do for this one.")
-            self.summary.idle[source.name] = other
+            self._stand_by(source, lease.holder(source) or "another process")
             return False
         self.summary.idle.pop(source.name, None)
         self.summary.sources.add(source.name)
         self._renewed[source.pk] = time.monotonic()
         self._tailers[source.pk] = Tailer(source, self.stopping, self._progressed, self.summary.counts)
         return True
+
+    def _is_elsewhere(self, source: LogSource) -> bool:
+        """Tell whether another host has looked at a folder lately that this one does not have."""
+        looked, host = source.last_polled_at, source.lease_host
+        lately = looked is not None and timezone.now() - looked < ELSEWHERE
+        return lately and bool(host) and host != self._me.host and not os.path.isdir(source.folder)
+
+    def _stand_by(self, source: LogSource, other: str) -> None:
+        if self.summary.idle.get(source.name) != other:
+            self.say(f"{source} is followed by {other}: nothing to do for this one.")
+        self.summary.idle[source.name] = other
 
     def _turn(self, key: int) -> bool:
         """Read of one source for a while; return whether there is more at once."""
@@ -187,21 +203,35 @@ def only(key: int) -> Callable[[], dict[int, LogSource]]:
     return lambda: {source.pk: source for source in LogSource.objects.filter(pk=key)}
 
 
-def find_or_make(text: str) -> LogSource:
-    """Return the source of this name or folder; a folder nobody knows becomes one.
+def find_or_make(text: str, time_zone: str | None = None) -> LogSource:
+    """Return the source of this name or folder; a folder nobody knows becomes one, of this time zone.
 
-    Raises `UnknownSource` for what is neither.
+    Raises `UnknownSource` for what is neither, and for another time zone than a known one has.
     """
+    if not text.strip() or not text.isprintable():
+        raise UnknownSource(
+            f"{text!a} names no source. Give a name that the console lists under Transfer logs, or a folder"
+            " whose name is text in one line; rename it, or link to it, where it is not."
+        )
     folder = os.path.abspath(os.path.expanduser(text))
     known = LogSource.objects.filter(name=text).first() or LogSource.objects.filter(folder=folder).first()
     if known is not None:
+        if time_zone not in (None, known.time_zone):
+            raise UnknownSource(
+                f"{known} has the time zone {known.time_zone}, not {time_zone}. Change it in the console,"
+                " under Transfer logs, or leave --time-zone out."
+            )
         return known
+    if os.path.isfile(folder):
+        raise UnknownSource(
+            f"{folder} is a file. Give the folder it is in: files that SFTPGo rotates away stand there too."
+        )
     if not os.path.isdir(folder):
         raise UnknownSource(
             f"There is no source {text!r}, and no folder of that name. Give the folder that SFTPGo writes"
             " its log into, or a name that the console lists under Transfer logs."
         )
-    source = LogSource(name=_free_name(Path(folder)), folder=folder)
+    source = LogSource(name=_free_name(Path(folder)), folder=folder, time_zone=time_zone or "UTC")
     try:
         source.full_clean()
     except ValidationError as refused:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils.html import strip_tags
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -219,13 +220,14 @@ def drawn(**query):
 def test_every_chart_has_a_table_of_the_same_figures(mixed):
     for chart in drawn().values():
         data, table = chart["data"], chart["table"]
-        labels = [row[0] for row in table["rows"]]
+        labels = [strip_tags(row[0]) for row in table["rows"]]
         assert data["labels"] == (labels[::-1] if data["days"] else labels)
         assert [series["label"] for series in data["series"]] == ["uploads", "downloads"]
         assert all(len(series["values"]) == len(labels) for series in data["series"])
         assert json.loads(json.dumps(data)) == data
     assert [chart["data"]["logarithmic"] for chart in drawn().values()] == [True, True, True, False, False]
-    assert drawn()["transfers"]["table"]["rows"][0] == ["ann", "3", "0", "3"]
+    first = drawn()["transfers"]["table"]["rows"][0]
+    assert [strip_tags(cell) for cell in first] == ["ann", "3", "0", "3"]
 
 
 def test_users_beyond_the_asked_number_are_one(db):

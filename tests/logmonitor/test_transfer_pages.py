@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -14,8 +15,10 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from logmonitor.models import LogLine
+from logmonitor.transfers import retention
 from logmonitor.transfers.api import Transfers
 from logmonitor.transfers.sessions import session_of
 from tests.console import client_of, person, staff, text_of
@@ -27,6 +30,7 @@ pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 PAGE = reverse("logmonitor:transfers")
+USERS = reverse("logmonitor:transfer_users")
 LOGINS = reverse("logmonitor:transfer_logins")
 API = reverse("api:show_transfers")
 LINES = reverse("admin:logmonitor_logline_changelist")
@@ -72,6 +76,9 @@ def test_the_page_shows_the_charts_with_tables(client, source):
     assert not data_of(client.get(PAGE, {"scale": "linear"}), "bytes")["logarithmic"]
     assert "2.5 MB" in text_of(response)
     assert "The whole history" in text_of(response)
+    assert 'href="?user=%3D1%2B1"' in response.content.decode()
+    kept = client.get(PAGE, {"protocol": "SFTP", "scale": "linear"}).content.decode()
+    assert 'href="?protocol=SFTP&amp;user=ann"' in kept
 
 
 def test_filters_of_the_address_stay_in_the_form_and_in_links(client, source):
@@ -117,7 +124,7 @@ def test_who_may_not_see_people_sees_no_transfers(source):
         person("limited", "Operator", only=[InstanceFactory()]),
     ):
         client = client_of(user)
-        for url in (PAGE, LOGINS, API, LINES):
+        for url in (PAGE, USERS, LOGINS, API, LINES):
             assert client.get(url).status_code in (403, 404), url
     operator = client_of(person("operator", "Operator"))
     assert "Transfers" in text_of(operator.get(PAGE))
@@ -141,11 +148,24 @@ def test_the_endpoint_answers_as_declared(client, source):
     assert answer["total"]["both"]["transfers"] == 4
 
 
-@pytest.mark.parametrize("query", [{"start_date": "soon"}, {"end_date": "2026-13-01"}, {"start_date": ""}])
-def test_wrong_dates_are_refused_with_a_sentence(client, source, query):
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"start_date": "soon"}, "a day such as 2026-01-31"),
+        ({"end_date": "2026-13-01"}, "a day such as 2026-01-31"),
+        ({"start_date": ""}, "a day such as 2026-01-31"),
+        ({"start_date": "0001-01-01"}, "Choose days since 2000-01-01"),
+        ({"end_date": "9999-12-31"}, "Choose days since 2000-01-01"),
+        ({"start_date": "2026-01-0\u0661"}, "a day such as 2026-01-31"),
+        ({"start_date": "2026-03-02", "end_date": "2026-03-01"}, "the other way round"),
+        ({"end_date": "2040-01-01"}, "too long: choose at most 3,660 days"),
+    ],
+    ids=["word", "month", "empty", "first", "last", "digits", "order", "long"],
+)
+def test_wrong_dates_are_refused_with_a_sentence(client, source, query, said):
     response = client.get(API, query)
     assert response.status_code == 400
-    assert "a day such as 2026-01-31" in response.json()["error"]
+    assert said in response.json()["error"]
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -165,7 +185,7 @@ def test_json_files_hold_exact_numbers(client, source):
 
     assert [line["size_bytes"] for line in lines] == [str(2**60)]
     assert lines[0]["id"] == str(stored.pk)
-    assert (lines[0]["file"], lines[0]["offset"]) == (stored.pk >> 41, (stored.pk >> 1) & (2**40 - 1))
+    assert (lines[0]["file"], lines[0]["offset"]) == ("sftpgo.log", (stored.pk >> 1) & (2**40 - 1))
     assert lines[0]["time"] == "2026-03-02T12:00:00.000Z"
     assert json.loads(file_of(client, "days", "json", user="nobody"))[0]["bytes"] == 0
 
@@ -175,9 +195,10 @@ def test_every_transfer_of_a_long_export_is_there_once(client, monkeypatch):
     source, other = make_source(), make_source("other")
     lines = [line_of(one, NOON + n // 4 * SECOND) for n in range(20) for one in (source, other)]
     store(lines)
-    found = [int(line["id"]) for line in json.loads(file_of(client, "transfers", "json"))]
+    found = json.loads(file_of(client, "transfers", "json"))
 
-    assert sorted(found) == sorted(line.id for line in lines)
+    assert sorted(int(line["id"]) for line in found) == sorted(line.id for line in lines)
+    assert found == sorted(found, key=lambda line: (line["source"], line["time"], int(line["id"])))
 
 
 def test_an_export_is_recorded(client, source):
@@ -201,6 +222,28 @@ def test_exporting_is_a_right_of_its_own(source):
     assert client.get(reverse("logmonitor:transfer_export", args=["users", "csv"])).status_code == 403
 
 
+# --- users ----------------------------------------------------------------------------------------
+
+
+def test_the_page_of_users_says_since_when_and_how_often(client, source):
+    store([line_of(source, NOON + timedelta(days=n), username="ann", size_bytes=9) for n in (3, 9, 9)])
+    response = client.get(USERS)
+    ann, formula = response.context["table"]["rows"]
+
+    assert [strip_tags(cell) for cell in ann] == [
+        *("ann", "2026-03-02", "2026-03-11", "3", "5", "2.5 MB", "0", "0 B")
+    ]
+    assert strip_tags(formula[0]) == "=1+1"
+    assert f'href="{PAGE}?user=ann"' in response.content.decode()
+    one = client.get(USERS, {"direction": "download"}).context["table"]["rows"]
+    assert [[strip_tags(cell) for cell in row[:4]] for row in one] == [
+        ["=1+1", "2026-03-02", "2026-03-02", "1"]
+    ]
+    assert "1 more moved less" in text_of(client.get(USERS, {"top": 1}))
+    [exported] = json.loads(file_of(client, "users", "json", user="ann"))
+    assert [exported[name] for name in ("first_day", "last_day", "days")] == ["2026-03-02", "2026-03-11", 3]
+
+
 # --- failed logins --------------------------------------------------------------------------------
 
 
@@ -218,9 +261,41 @@ def test_failed_logins_are_counted_by_address_and_by_name(client):
     response = client.get(LOGINS)
     by_address, by_name = (each["table"]["rows"] for each in response.context["tables"])
 
-    assert [row[:3] for row in by_address] == [["198.51.100.9", "6", "3"], ["198.51.100.8", "1", "1"]]
-    assert [row[:3] for row in by_name] == [["u0", "3", "2"], ["u1", "2", "1"], ["u2", "2", "1"]]
+    def plain(rows):
+        return [[strip_tags(cell) for cell in row[:3]] for row in rows]
+
+    assert plain(by_address) == [["198.51.100.9", "6", "3"], ["198.51.100.8", "1", "1"]]
+    assert plain(by_name) == [["u0", "3", "2"], ["u1", "2", "1"], ["u2", "2", "1"]]
+    leads = html.unescape(re.search(r'href="(.*?)"', by_name[0][0]).group(1))
+    assert {line.username for line in client.get(leads).context["cl"].result_list} == {"u0"}
+    assert len(client.get(leads).context["cl"].result_list) == 3
     assert "7 failed logins from 2 addresses under 3 user names" in text_of(response)
+
+
+def test_failed_logins_of_today_show_though_nothing_was_moved_for_long(client):
+    source, now = make_source(time_zone="Pacific/Kiritimati"), datetime.now(UTC)
+    store([line_of(source, now - timedelta(days=60)), line_of(source, now, kind="login_failed")])
+    response = client.get(LOGINS)
+
+    assert "1 failed logins from 1 address" in text_of(response)
+    days = data_of(response, "failures")
+    assert (days["labels"][-1], days["series"][0]["values"][-1]) == (str(LogLine.objects.latest("at").day), 1)
+    assert len(days["labels"]) == 30
+
+
+def test_the_number_of_failed_logins_stays_when_their_lines_are_gone(client):
+    source, now = make_source(), datetime.now(UTC)
+    failed = {"kind": "login_failed", "protocol": "SSH"}
+    store([line_of(source, now - timedelta(days=9), **failed), line_of(source, now, **failed)])
+    retention.delete_lines_before(source, (now - timedelta(days=5)).date())
+    response = client.get(LOGINS)
+
+    assert sum(data_of(response, "failures")["series"][0]["values"]) == 2
+    assert "1 failed logins from 1 address" in text_of(response)
+    assert "lines are deleted by age" in text_of(response)
+    assert "<option>SSH</option>" in response.content.decode()
+    assert "lines are deleted by age" not in text_of(client.get(LOGINS, {"start_date": str(now.date())}))
+    assert 'id="chart-failures"' not in client.get(LOGINS, {"user": "alice"}).content.decode()
 
 
 def test_old_failed_logins_are_there_when_asked_for(client):
@@ -283,11 +358,12 @@ def test_a_line_without_a_session_stands_alone(client):
 def test_the_index_of_sessions_is_used():
     source = make_source()
     line = line_of(source, NOON, connection_id="SFTP_1")
-    store([line])
+    store([line, *(line_of(source, NOON + n * SECOND, connection_id=f"FTP_{n}") for n in range(500))])
     with CaptureQueriesContext(connection) as queries:
         session_of(LogLine.objects.get(pk=line.id))
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
+            cursor.execute(f"ANALYZE {LogLine._meta.db_table}")  # or it guesses, as old counts have it
             cursor.execute("SET LOCAL enable_seqscan = off")
         explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
         cursor.execute(f"{explain} {queries[-1]['sql']}")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from logmonitor.models import AllTransfers, UserTransfers
+from logmonitor.models import AllTransfers, FailedLogins, UserTransfers
 from logmonitor.transfers import rollup
 from logmonitor.transfers.lines import Line
 from logmonitor.transfers.rollup import CELLS, MOST, NUMBERS, sum_up
@@ -72,9 +72,23 @@ def test_batches_add_up_and_speeds_with_them():
 
 
 @pytest.mark.django_db
+def test_failed_logins_add_up_by_day_month_and_protocol_only():
+    source = make_source()
+    for name in ("root", "admin"):
+        store([line_of(source, NOON, kind="login_failed", protocol="SSH", username=name) for _ in range(3)])
+    store([line_of(source, NOON, kind="login_failed", protocol="FTP"), line_of(source, NOON, kind="login")])
+
+    found = FailedLogins.objects.filter(grain="day").values_list("protocol", "failures")
+    assert dict(found) == {"SSH": 6, "FTP": 1, "*": 7}
+    assert FailedLogins.objects.get(grain="month", protocol="*").failures == 7
+    assert not UserTransfers.objects.exists()
+
+
+@pytest.mark.django_db
 def test_a_batch_without_transfers_writes_nothing():
     source = make_source()
     store([line_of(source, NOON, kind="app")])
+    assert not FailedLogins.objects.exists()
 
     assert not UserTransfers.objects.exists()
     assert not AllTransfers.objects.exists()
@@ -143,7 +157,7 @@ LINES = st.lists(
         source_id=st.sampled_from([1, 2]),
         at=st.just(""),
         day=st.sampled_from(["2026-02-28", "2026-03-01", "2026-03-02", "0001-01-01", "9999-12-31"]),
-        kind=st.sampled_from(["transfer", "transfer", "login"]),
+        kind=st.sampled_from(["transfer", "transfer", "login_failed", "login"]),
         sender=st.sampled_from(["Upload", "Download"]),
         level=st.just(""),
         username=st.sampled_from(["", "alice", "Alice", "ålice", "a'b\"c{},\\"]),
@@ -168,6 +182,7 @@ class HoweverCut(TestCase):
     def test_two_batches_are_one(self, lines, cut):
         UserTransfers.objects.all().delete()
         AllTransfers.objects.all().delete()
+        FailedLogins.objects.all().delete()
         with connection.cursor() as cursor:
             rollup.add(cursor, lines[:cut])
             rollup.add(cursor, lines[cut:])
@@ -182,6 +197,8 @@ class HoweverCut(TestCase):
                 for found in (one.upload_speeds, one.download_speeds)
             )
             assert speeds == sums.speeds[key]
+        failures = FailedLogins.objects.values_list("grain", "protocol", "start", "source", "failures")
+        assert {(*key, str(start), source): n for *key, start, source, n in failures} == sums.failures
         transfers = sum(line.kind == "transfer" for line in lines)
         days = [numbers for key, numbers in sums.everybody.items() if key[:2] == ("day", "*")]
         counted = sum(numbers[2 * place] for numbers in days for place in range(len(CELLS)))

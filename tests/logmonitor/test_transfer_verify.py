@@ -8,15 +8,16 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from logmonitor.models import AllTransfers, LogLine, LogSource, Segment, UserTransfers
-from logmonitor.tasks import delete_old_lines, verify_transfers
+from logmonitor.models import AllTransfers, BadLine, FailedLogins, LogLine, LogSource, Segment, UserTransfers
+from logmonitor.tasks import verify_transfers
 from logmonitor.transfers import retention
 from logmonitor.transfers.verify import FiguresDiffer, compare
+from syncmetrics.retention import delete_all_old
 from tests.logmonitor.transfers import line_of, make_source, store
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +38,7 @@ def command(*options):
 def figures():
     return [
         sorted(table.objects.values_list(*(f.name for f in table._meta.fields if f.name != "id")), key=str)
-        for table in (AllTransfers, UserTransfers)
+        for table in (AllTransfers, UserTransfers, FailedLogins)
     ]
 
 
@@ -46,6 +47,15 @@ def source():
     source = make_source()
     store([line_of(source, NOON + n * DAY, username=f"user{n % 3}") for n in range(40)])
     return source
+
+
+LINES = retention.LineRetention()
+
+
+def prune(*options):
+    out = io.StringIO()
+    call_command("prune_records", "--only", "transfer_lines", "--json", *options, stdout=out)
+    return json.loads(out.getvalue())["records"]["transfer_lines"]
 
 
 def test_figures_that_were_added_up_are_right(source):
@@ -89,6 +99,26 @@ def test_figures_that_are_all_gone_come_back(source):
     assert figures() == before
 
 
+def test_failed_logins_are_compared_too(source):
+    failed = [line_of(source, NOON + n * DAY, kind="login_failed", protocol="SSH") for n in range(35)]
+    store([*failed, line_of(source, NOON, kind="login_failed", protocol="FTP")])
+    before = figures()
+    assert FailedLogins.objects.get(grain="month", protocol="*", start="2026-03-01").failures == 31
+    FailedLogins.objects.filter(start="2026-03-05", grain="day").update(failures=7)
+    FailedLogins.objects.filter(start="2026-03-06", grain="day").delete()
+    FailedLogins.objects.create(source=source, grain="day", protocol="*", start="2026-05-01", failures=3)
+
+    status, said = command()
+    assert status == 1
+    assert "sftp, day 2026-03-05, SSH, failed logins: failures is 7, not 1" in said
+    assert command("--rebuild")[0] == 0
+    assert figures() == before
+
+    retention.delete_lines_before(source, date(2026, 3, 12))
+    assert compare(rebuild=True).differences == ()
+    assert figures() == before
+
+
 def test_the_nightly_task_fails_where_figures_differ(source):
     assert verify_transfers() == {"days": 40, "months": 2}
     AllTransfers.objects.filter(start="2026-03-05").update(upload_succeeded=9)
@@ -128,9 +158,10 @@ def test_a_batch_that_comes_between_is_no_difference(source, monkeypatch):
 def test_old_lines_go_and_figures_stay(source):
     before = figures()
     LogSource.objects.update(keep_lines_days=(datetime.now(UTC).date() - date(2026, 3, 12)).days)
-    assert retention.old_lines(source, date(2026, 3, 12)) == 10
+    assert prune("--dry-run") == {"days": None, "deleted": 10}
+    assert LogLine.objects.count() == 40
 
-    assert delete_old_lines() == {"sftp": 10}
+    assert delete_all_old()["transfer_lines"] == 10
     assert LogLine.objects.earliest("at").day == date(2026, 3, 12)
     assert figures() == before
     source.refresh_from_db()
@@ -138,15 +169,34 @@ def test_old_lines_go_and_figures_stay(source):
     assert compare().days == 30
     assert compare(rebuild=True).differences == ()
     assert figures() == before
-    assert delete_old_lines() == {"sftp": 0}
+    assert LINES.delete_old() == 0
 
 
 def test_a_source_that_keeps_lines_for_ever_keeps_them(source):
     LogSource.objects.update(keep_lines_days=None)
-    assert delete_old_lines() == {}
+    assert LINES.count_old() == LINES.delete_old() == 0
     LogSource.objects.update(keep_lines_days=2**31 - 1)
-    assert delete_old_lines() == {}
+    assert LINES.count_old() == LINES.delete_old() == 0
     assert LogLine.objects.count() == 40
+
+
+def test_days_of_the_command_count_for_every_log(source):
+    LogSource.objects.update(keep_lines_days=None)
+    days = (datetime.now(UTC).date() - date(2026, 3, 12)).days
+    assert prune("--days", str(days)) == {"days": days, "deleted": 10}
+    assert LogLine.objects.count() == 30
+    with pytest.raises(CommandError, match="at least 1"):
+        prune("--days", "0")
+
+
+def test_bytes_that_are_no_line_go_as_lines_do(source):
+    segment = Segment.objects.get()
+    for offset in range(2):
+        BadLine.objects.create(segment=segment, offset=offset, length=1, raw=b"x", reason="torn")
+    BadLine.objects.filter(offset=0).update(seen=datetime.now(UTC) - 401 * DAY)
+
+    assert LINES.delete_old() >= 1
+    assert BadLine.objects.get().offset == 1
 
 
 def test_only_old_lines_of_a_file_go_whatever_their_order(source, monkeypatch):
@@ -204,7 +254,12 @@ class Always(TestCase):
     @given(
         batches=st.lists(
             st.lists(
-                st.tuples(st.integers(0, 70), st.sampled_from("ab"), st.sampled_from(["SFTP", "DAV"])),
+                st.tuples(
+                    st.integers(0, 70),
+                    st.sampled_from("ab"),
+                    st.sampled_from(["SFTP", "DAV"]),
+                    st.sampled_from(["transfer", "login_failed", "app"]),
+                ),
                 max_size=6,
             ),
             max_size=5,
@@ -212,11 +267,16 @@ class Always(TestCase):
         cut=st.integers(0, 70),
     )
     def test_figures_equal_lines_on_every_kept_day(self, batches, cut):
-        for table in (AllTransfers, UserTransfers, LogLine, Segment, LogSource):
+        for table in (AllTransfers, UserTransfers, FailedLogins, LogLine, Segment, LogSource):
             table.objects.all().delete()
         source = make_source()
         for batch in batches:
-            store([line_of(source, NOON + n * DAY, username=user, protocol=way) for n, user, way in batch])
+            store(
+                [
+                    line_of(source, NOON + n * DAY, username=user, protocol=way, kind=kind)
+                    for n, user, way, kind in batch
+                ]
+            )
         assert compare().differences == ()
         before = figures()
 

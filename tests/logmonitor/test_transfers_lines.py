@@ -26,6 +26,7 @@ def decoded(data: bytes, zone: str = "UTC") -> Decoded:
     """Return what bytes hold."""
     into = Decoded()
     LineDecoder(7, 3, Clock(zone)).decode(data, 0, into)
+    into.lines = [Line._make(one) for one in into.lines]
     return into
 
 

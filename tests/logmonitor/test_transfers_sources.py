@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connection, transaction
 from django.test import Client
@@ -17,6 +18,7 @@ from django.utils import timezone
 from logmonitor.models import BadLine, Gap, LogLine, LogSource, Segment
 from logmonitor.tasks import drain_transfers
 from logmonitor.transfers import store
+from logmonitor.transfers.lines import Line
 from logmonitor.transfers.reparse import reparse
 from logmonitor.transfers.source_pages import shown
 from tests.console import client_of, person, text_of
@@ -82,11 +84,48 @@ def test_pages_show_gaps_and_bad_lines(world: World) -> None:
     assert "Read now" in source
     assert "Read bad lines again" in source
     gap = Gap.objects.get()
+    assert "sftpgo-restored.log" in text_of(client.get(reverse("admin:logmonitor_gap_change", args=[gap.pk])))
     for name, key in (("gap", gap.pk), ("badline", BadLine.objects.get().pk)):
         page = client.get(reverse(f"admin:logmonitor_{name}_changelist"))
         assert page.status_code == 200
         detail = text_of(client.get(reverse(f"admin:logmonitor_{name}_change", args=[key])))
         assert ("was emptied, replaced or deleted" if name == "gap" else r"\x1b[31m\xff") in detail
+
+
+def test_a_folder_can_be_mended_until_something_of_it_was_read(world: World) -> None:
+    client = client_of(person("ada", "Administrator"))
+    url = reverse("admin:logmonitor_logsource_change", args=[world.source.pk])
+    folder = world.source.folder
+    form = {"name": "x", "live_name": "sftpgo.log", "time_zone": "UTC", "enabled": "on", "poll_seconds": "1"}
+    client.post(url, form | {"folder": "/srv//mistyped/", "keep_lines_days": ""})
+    world.source.refresh_from_db()
+    assert (world.source.folder, world.source.keep_lines_days) == ("/srv/mistyped", None)
+    assert drain(world.source).errors
+    client.post(url, form | {"folder": folder})
+    world.write(1)
+    assert drain(LogSource.objects.get()).counts.rows == 1
+    client.post(url, form | {"folder": "/srv/elsewhere", "name": "y"})
+    world.source.refresh_from_db()
+    assert (world.source.folder, world.source.name) == (folder, "y")
+
+
+def test_the_loss_of_a_gap_is_accepted_once_and_recorded(world: World) -> None:
+    segment = Segment.objects.create(source=world.source, path="sftpgo.log", head_len=1, head=b"x")
+    gap = Gap.objects.create(source=world.source, segment=segment, reason="rotated")
+    client = client_of(person("olga", "Operator"))
+    gaps = reverse("admin:logmonitor_gap_changelist")
+    assert len(client.get(gaps, {"state": "open"}).context["cl"].result_list) == 1
+
+    accept = reverse("admin:logmonitor_gap_accept", args=[gap.pk])
+    assert "stays on record" in text_of(client.post(accept, follow=True))
+    gap.refresh_from_db()
+    assert gap.accepted_at is not None
+    assert LogEntry.objects.get().get_edited_object() == gap
+    assert "not possible now" in text_of(client.post(accept, follow=True))
+    assert not client.get(gaps, {"state": "open"}).context["cl"].result_list
+    assert "accepted" in text_of(client.get(gaps, {"state": "settled"}))
+    sources = text_of(client.get(reverse("admin:logmonitor_logsource_changelist")))
+    assert "state=open" not in sources
 
 
 def test_bytes_are_shown_without_doing_anything() -> None:
@@ -117,7 +156,14 @@ def test_the_task_reads_all_that_are_enabled(world: World) -> None:
     [
         ({"time_zone": "Europe/Nowhere"}, "time_zone"),
         ({"folder": "relative/folder"}, "folder"),
+        ({"folder": "//"}, "folder"),
+        ({"folder": "/srv/a\nb"}, "folder"),
+        ({"folder": "/srv/\0"}, "folder"),
+        ({"folder": "/srv/\udcff"}, "folder"),
+        ({"name": "a\nb"}, "name"),
         ({"live_name": "../x"}, "live_name"),
+        ({"live_name": "a\nb"}, "live_name"),
+        ({"live_name": "sftpgo.log.gz"}, "live_name"),
         ({"poll_seconds": 0}, "poll_seconds"),
     ],
 )
@@ -128,12 +174,25 @@ def test_settings_that_cannot_work_are_refused(changes: dict[str, Any], field: s
     assert field in refused.value.message_dict
 
 
-@pytest.mark.parametrize("folder", ["/srv/sftp", "/srv/sftp/eu", "/srv"])
+@pytest.mark.parametrize(
+    "folder", ["/srv/sftp", "/srv/sftp/eu", "/srv", "//srv/sftp", "/srv/x/../sftp/", "/srv/./sftp"]
+)
 def test_a_folder_within_another_is_refused(folder: str) -> None:
     LogSource.objects.create(name="campus", folder="/srv/sftp")
     with pytest.raises(ValidationError, match=r"already exists|lines would be counted twice"):
         LogSource(name="x", folder=folder).full_clean()
     LogSource(name="x", folder="/srv/sftp2").full_clean()
+
+
+def test_a_link_into_the_folder_of_another_log_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "logs" / "eu").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "logs" / "eu")
+    LogSource.objects.create(name="campus", folder=str(tmp_path / "logs"))
+    with pytest.raises(ValidationError, match="lines would be counted twice"):
+        LogSource(name="x", folder=str(tmp_path / "link")).full_clean()
+    other = LogSource(name="x", folder=f"{tmp_path}//other/")
+    other.full_clean()
+    assert other.folder == str(tmp_path / "other")
 
 
 def test_the_database_refuses_what_the_key_cannot_hold(world: World) -> None:
@@ -186,7 +245,7 @@ def test_a_row_that_the_database_refuses_is_a_bad_line_and_the_rest_is_stored(
 
     def refuse(cursor: Any, blocks: Any) -> None:
         blocks = list(blocks)
-        if any(line.size_bytes == 7 for lines in blocks for line in lines):
+        if any(Line._make(line).size_bytes == 7 for lines in blocks for line in lines):
             raise DataError("poisoned")
         insert(cursor, blocks)
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
@@ -283,6 +284,19 @@ def test_a_gap_closes_when_the_file_is_there_again(world: World, tmp_path: Path)
     shutil.move(tmp_path / "away.log", world.folder / "sftpgo-back.log")
     world.check()
     assert Gap.objects.get().closed_at is not None
+
+
+def test_an_accepted_gap_that_comes_back_and_is_lost_again_is_open(world: World, tmp_path: Path) -> None:
+    world.write(3)
+    world.drain()
+    world.write(3)
+    shutil.move(world.live, tmp_path / "away.log")
+    world.live.write_bytes(transfer(100))
+    world.drain()
+    Gap.objects.update(accepted_at=timezone.now(), closed_at=timezone.now())
+    Segment.objects.filter(pk=Gap.objects.get().segment_id).update(state=Segment.State.FOLLOWED)
+    world.drain()
+    assert Gap.open().count() == 1
 
 
 def test_a_folder_that_is_not_there_is_said_and_is_no_gap(world: World, tmp_path: Path) -> None:

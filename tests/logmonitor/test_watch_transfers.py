@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from logmonitor.models import LogLine, LogSource
 from logmonitor.transfers import lease
@@ -37,9 +39,8 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_folder_is_read_once_and_followed_until_the_process_is_told(
-    manage: Manage, own_site: dict[str, str], tmp_path: Path
+    manage: Manage, own_site: dict[str, str], tables: None, tmp_path: Path
 ) -> None:
-    assert manage("migrate").returncode == 0
     nothing = manage("watch_transfers")
     assert (nothing.returncode, nothing.stdout) == (2, "")
     assert "There is no transfer log yet: name the folder" in nothing.stderr
@@ -107,6 +108,60 @@ def test_a_folder_becomes_one_source_of_a_free_name(tmp_path: Path) -> None:
         find_or_make(os.devnull)
 
 
+@pytest.mark.django_db
+def test_the_time_zone_of_a_new_folder_is_said_with_it(tmp_path: Path, capsys: Any) -> None:
+    call_command("watch_transfers", "--source", str(tmp_path), "--time-zone", "Europe/Stockholm", "--once")
+    assert LogSource.objects.get().time_zone == "Europe/Stockholm"
+    assert find_or_make(str(tmp_path), "Europe/Stockholm") == find_or_make(str(tmp_path))
+    for options, said in (
+        (
+            ["--source", str(tmp_path), "--time-zone", "Asia/Tokyo"],
+            "has the time zone Europe/Stockholm",
+        ),
+        (["--source", f"{tmp_path}/../..", "--time-zone", "UTC"], "lines would be counted twice"),
+        (["--source", "/usr", "--time-zone", "Mars/Base"], "'Mars/Base' is no time zone; write one such as"),
+        (["--time-zone", "UTC"], "Say with --source of which log"),
+    ):
+        with pytest.raises(CommandError, match=said) as refused:
+            call_command("watch_transfers", "--once", *options)
+        assert refused.value.returncode == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_much_to_read_is_told_line_by_line_where_there_is_no_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    world = World(tmp_path)
+    world.write(20)
+    world.rotate()
+    world.write(20)
+    module = "logmonitor.management.commands.watch_transfers"
+    monkeypatch.setattr(f"{module}.WORTH_A_BAR", 10)
+    monkeypatch.setattr(f"{module}.LINE_SECONDS", 0.0)
+    call_command("watch_transfers", "--source", str(tmp_path), "--once")
+    printed = capsys.readouterr()
+    assert " MB read, " in printed.err
+    assert printed.out.startswith("40 lines read: 40 stored, 0 bad, 0 gaps")
+
+
+@pytest.mark.django_db
+def test_what_can_be_no_source_is_told_in_a_sentence(tmp_path: Path) -> None:
+    live = tmp_path / "sftpgo.log"
+    live.touch()
+    (tmp_path / "a\nb").mkdir()
+    for text, said in (
+        (str(live), "is a file. Give the folder it is in"),
+        (str(tmp_path / "a\nb"), "text in one line"),
+        ("a\0b", "text in one line"),
+        ("\udcff", "text in one line"),
+        (" ", "names no source"),
+        ("/", "this one holds everything"),
+    ):
+        with pytest.raises(UnknownSource, match=said):
+            find_or_make(text)
+    assert not LogSource.objects.exists()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_lease_is_one_processs_until_it_ends(tmp_path: Path) -> None:
     source = source_of(tmp_path)
@@ -137,6 +192,23 @@ def test_a_source_that_another_process_follows_is_left_alone(tmp_path: Path) -> 
     assert summary.idle == {world.source.name: "process 7 on elsewhere"}
     assert said == [f"{world.source.name} is followed by process 7 on elsewhere: nothing to do for this one."]
     assert not LogLine.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_host_without_the_folder_leaves_it_to_the_one_that_has_it(tmp_path: Path) -> None:
+    source, looked = source_of(tmp_path / "logs"), timezone.now() - timedelta(minutes=2)
+    (tmp_path / "logs").rmdir()
+    elsewhere = {"lease_host": "elsewhere/1-2", "last_polled_at": looked}
+    LogSource.objects.filter(pk=source.pk).update(**elsewhere)
+    summary = Watch(only(source.pk)).drain()
+    assert summary.idle == {source.name: "elsewhere, which has its folder"}
+    assert not summary.errors
+    source.refresh_from_db()
+    assert (source.error, source.last_polled_at, source.lease_host) == ("", looked, "elsewhere/1-2")
+
+    # Nobody has looked for long: then what this host says is all there is.
+    LogSource.objects.filter(pk=source.pk).update(last_polled_at=looked - timedelta(minutes=10))
+    assert "cannot be read" in Watch(only(source.pk)).drain().errors[source.name]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -87,7 +87,8 @@ class World:
     def write_torn(self, part: float = 0.5) -> None:
         """Write the beginning of a line, as a full disk leaves it; what comes next stands right behind it."""
         line = self._line()
-        self._append(line[: max(1, int(len(line) * part))].rstrip(b"\n"), whole=False)
+        # Without its last brace at least: what lacks only its end of line is read all the same.
+        self._append(line[: max(1, min(int(len(line) * part), len(line) - 2))], whole=False)
         self.torn += 1
 
     def step_clock(self, seconds: int) -> None:

@@ -50,7 +50,7 @@ def test_old_runs_go_with_their_parts():
     before = run_of(732)
     kept = run_of(729, resumed_from=before)
 
-    assert retention.delete_old(replace(KINDS["runs"], batch=2), 730) == 6
+    assert replace(KINDS["runs"], batch=2).delete_old(730) == 6
 
     for part in (SyncStep, SyncCount, SyncRejection):
         assert part.objects.get().run == kept
@@ -63,7 +63,7 @@ def test_days_are_cut_off_whole():
         for start in (datetime(2026, 5, 4, 23, 59, tzinfo=UTC), datetime(2026, 5, 5, tzinfo=UTC)):
             SyncRun.objects.create(sync_status="failed", sync_start_time=start, sync_end_time=timezone.now())
 
-        assert retention.delete_old(KINDS["runs"], 1) == 1
+        assert KINDS["runs"].delete_old(1) == 1
     assert SyncRun.objects.get().sync_start_time.day == 5
 
 
@@ -73,9 +73,9 @@ def test_a_run_that_goes_on_keeps_its_day_and_those_after_it(status):
     going_on = run_of(900, status)
     run_of(800)
 
-    assert retention.delete_old(KINDS["runs"], 730) == 1
+    assert KINDS["runs"].delete_old(730) == 1
     SyncRun.objects.filter(pk=going_on.pk).update(sync_status="lost", sync_end_time=timezone.now())
-    assert retention.delete_old(KINDS["runs"], 730) == 2
+    assert KINDS["runs"].delete_old(730) == 2
 
 
 def test_old_jobs_go_and_open_ones_stay():
@@ -83,7 +83,7 @@ def test_old_jobs_go_and_open_ones_stay():
         JobRun.objects.create(task_id=str(number), logged_at=ago(days), state=state, ended_at=ago(days))
     JobRun.objects.create(task_id="open", logged_at=ago(32), state="in_progress", started_at=ago(1))
 
-    assert retention.delete_old(KINDS["jobs"], 30) == 2
+    assert KINDS["jobs"].delete_old(30) == 2
     assert set(JobRun.objects.values_list("task_id", flat=True)) == {"2", "open"}
 
 
@@ -95,7 +95,7 @@ def test_old_incidents_go_with_what_was_sent_and_open_ones_stay():
         )
         AlertDelivery.objects.create(incident=incident, channel=channel, what="began", state="sent")
 
-    assert retention.delete_old(KINDS["incidents"], 730) == 1
+    assert KINDS["incidents"].delete_old(730) == 1
     assert AlertDelivery.objects.get().incident == Incident.objects.get(subject="open")
 
 
@@ -104,7 +104,7 @@ def test_old_records_of_reports_go():
     for days in (732, 729):
         ReportSending.objects.create(recipient=ada, report="weekly", period_start=ago(days).date())
 
-    assert retention.delete_old(KINDS["reports"], 730) == 1
+    assert KINDS["reports"].delete_old(730) == 1
     assert ReportSending.objects.get().period_start == ago(729).date()
 
 
@@ -170,4 +170,4 @@ def test_prune_records_refuses_what_makes_no_sense(options, said):
 
 def test_longer_than_there_are_dates_is_for_ever():
     run_of(9_000)
-    assert retention.delete_old(KINDS["runs"], 10**12) == 0
+    assert KINDS["runs"].delete_old(10**12) == 0

@@ -176,5 +176,6 @@ class Live {
 document.addEventListener("DOMContentLoaded", () => {
   drawTransfers();
   new MutationObserver(drawTransfers).observe(document.documentElement, { attributeFilter: ["class"] });
-  new Live(document.getElementById("live"));
+  const live = document.getElementById("live");
+  if (live) new Live(live);
 });

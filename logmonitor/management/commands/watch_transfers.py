@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -19,6 +21,7 @@ from logmonitor.transfers.watch import Summary, UnknownSource, Watch, enabled, f
 
 INTERRUPTED = 130
 WORTH_A_BAR = 20_000_000
+LINE_SECONDS = 10.0
 
 
 class Command(BaseCommand):
@@ -37,6 +40,11 @@ class Command(BaseCommand):
             metavar="NAME|FOLDER",
             help="only this one; a folder nobody knows yet becomes a source. Default: all that are enabled",
         )
+        parser.add_argument(
+            "--time-zone",
+            metavar="ZONE",
+            help="of the times in the log, for a folder nobody knows yet, such as Europe/Stockholm; UTC",
+        )
         parser.add_argument("--once", action="store_true", help="read what is there, then end")
         parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
 
@@ -51,9 +59,9 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _watched(self, stop: list[int], options: dict[str, Any]) -> Summary:
-        bar = _Bar()
+        bar = _Bar(self.stderr.write)
         watch = Watch(
-            _chosen(options["source"]),
+            _chosen(options["source"], options["time_zone"]),
             stopping=lambda: bool(stop),
             say=lambda text: self.stderr.write(text),
             progress=bar.show,
@@ -78,10 +86,12 @@ class Command(BaseCommand):
         )
 
 
-def _chosen(source: str | None) -> Any:
+def _chosen(source: str | None, time_zone: str | None) -> Any:
+    if source is None and time_zone is not None:
+        raise CommandError("Say with --source of which log this is the time zone.", returncode=2)
     if source is not None:
         try:
-            return only(find_or_make(source).pk)
+            return only(find_or_make(source, time_zone).pk)
         except UnknownSource as unknown:
             raise CommandError(str(unknown), returncode=2) from None
     if not enabled():
@@ -99,9 +109,11 @@ def _chosen(source: str | None) -> Any:
 
 
 class _Bar:
-    """A bar while much is left to read, on a terminal only."""
+    """A bar while much is left to read; a line now and then where nobody sits at a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write, self._written = write, time.monotonic()
+        self._shows = sys.stderr.isatty()
         self._bar = Progress(
             TextColumn("Reading"),
             BarColumn(),
@@ -113,13 +125,17 @@ class _Bar:
         self._task = self._bar.add_task("Reading", total=None, visible=False)
 
     def __enter__(self) -> None:
-        if sys.stderr.isatty():
+        if self._shows:
             self._bar.start()
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._shows:
+            self._bar.stop()
 
     def show(self, done: int, left: int) -> None:
         """Show so many bytes done, and so many that are left."""
-        if left > WORTH_A_BAR or self._bar.tasks[0].visible:
+        if self._shows and (left > WORTH_A_BAR or self._bar.tasks[0].visible):
             self._bar.update(self._task, completed=done, total=done + left, visible=left > 0)
+        elif left > WORTH_A_BAR and time.monotonic() - self._written > LINE_SECONDS:
+            self._written = time.monotonic()
+            self._write(f"{done / 1e6:,.0f} MB read, {left / 1e6:,.0f} MB to go.")

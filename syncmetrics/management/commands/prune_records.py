@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from syncmetrics.retention import Retention, count_old, declared, delete_old
+from syncmetrics.retention import Kept, declared
 
 
 class Command(BaseCommand):
@@ -29,12 +29,12 @@ class Command(BaseCommand):
         """Delete, and say how many."""
         if options["days"] is not None and not options["only"]:
             raise CommandError("Say with --only of what these are the days.", returncode=2)
-        found: dict[str, dict[str, int]] = {}
-        work = count_old if options["dry_run"] else delete_old
-        for retention in _chosen(options["only"]):
-            days = retention.days if options["days"] is None else options["days"]
+        found: dict[str, dict[str, Any]] = {}
+        for kept in _chosen(options["only"]):
+            work = kept.count_old if options["dry_run"] else kept.delete_old
+            days = kept.days if options["days"] is None else options["days"]
             try:
-                found[retention.name] = {"days": days, "deleted": work(retention, days)}
+                found[kept.name] = {"days": days, "deleted": work(days)}
             except ValueError as error:
                 raise CommandError(str(error), returncode=2) from None
         if options["json"]:
@@ -42,13 +42,14 @@ class Command(BaseCommand):
         else:
             self._say(found, "would be deleted" if options["dry_run"] else "deleted")
 
-    def _say(self, found: dict[str, dict[str, int]], done: str) -> None:
+    def _say(self, found: dict[str, dict[str, Any]], done: str) -> None:
         for name, each in found.items():
-            self.stdout.write(f"{name}: {each['deleted']:,} older than {each['days']:,} days {done}")
+            old = "than they are kept" if each["days"] is None else f"than {each['days']:,} days"
+            self.stdout.write(f"{name}: {each['deleted']:,} older {old} {done}")
         self.stdout.write(f"{sum(each['deleted'] for each in found.values()):,} records {done}.")
 
 
-def _chosen(name: str | None) -> list[Retention]:
+def _chosen(name: str | None) -> list[Kept]:
     every = {each.name: each for each in declared()}
     if name is None:
         return list(every.values())
