@@ -20,9 +20,9 @@ from django.utils.http import content_disposition_header
 
 from parselogs.errors import LogUnavailable, ParselogsError, describe
 from parselogs.logs import open_findings, open_log
-from parselogs.models import DataFile, ParseFileMeta, RowMessage
+from parselogs.models import DataFile, ParseFileMeta
 from parselogs.storage import uploads
-from parselogs.wording import advice_of, text_of
+from parselogs.wording import said
 from syncmetrics.audit import record
 from syncmetrics.display import number
 
@@ -193,8 +193,8 @@ def _findings_csv(rows: Iterable[dict[str, str]]) -> Iterator[bytes]:
 
 
 def _in_words(row: dict[str, str]) -> tuple[str, ...]:
-    found = RowMessage(code=row["code"], column=row["column"], detail=_detail(row["detail"]))
-    return *(row[name] for name in FINDINGS_COLUMNS[:5]), text_of(found), advice_of(found)
+    place = (row[name] for name in FINDINGS_COLUMNS[:5])
+    return *place, *said(row["code"], row["column"], _detail(row["detail"]))
 
 
 def _detail(text: str) -> dict[str, Any]:

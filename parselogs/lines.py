@@ -7,9 +7,11 @@ import re
 import time
 import traceback
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 
 from easel.redaction import MASK, anonymous, clean
@@ -28,8 +30,13 @@ LINE = re.compile(
 
 def spell(level: str, message: str, created: float) -> str:
     """Return a line; `created` in seconds since the epoch, `message` as it may be shown."""
-    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created))
-    return f"{moment}.{int(created % 1 * 1000):03d}Z {level:<8} {message}\n"
+    return f"{_second(int(created))}.{int(created % 1 * 1000):03d}Z {level:<8} {message}\n"
+
+
+@lru_cache(maxsize=16)
+def _second(second: int) -> str:
+    """Return a second as text: the lines of a log share theirs with many others."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def line_of(record: logging.LogRecord, secrets: Iterable[str] = ()) -> str:
@@ -45,8 +52,17 @@ def known_secrets() -> tuple[str, ...]:
     """Return the secrets of this installation that no line may hold, plain and percent-encoded."""
     database: Any = settings.DATABASES["default"]
     storage: Any = settings.STORAGES["uploads"].get("OPTIONS", {})
-    keys = (settings.SECRET_KEY, *settings.CANVAS_TOKEN_KEYS)
-    plain = filter(None, (*keys, database.get("PASSWORD"), storage.get("secret_key")))
+    passwords = (
+        *(database.get("PASSWORD"), storage.get("secret_key"), settings.EMAIL_HOST_PASSWORD),
+        unquote(urlsplit(settings.CELERY_BROKER_URL).password or ""),
+    )
+    keys = (
+        settings.SECRET_KEY,
+        *settings.CANVAS_TOKEN_KEYS,
+        settings.PROMETHEUS_TOKEN,
+        settings.HEALTH_TOKEN,
+    )
+    plain = filter(None, (*keys, *passwords))
     spelled = {spelling for secret in plain for spelling in (str(secret), quote(str(secret), safe=""))}
     return tuple(sorted(spelled, key=len, reverse=True))
 
@@ -54,7 +70,9 @@ def known_secrets() -> tuple[str, ...]:
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError, KeyError) as error:
+    except SoftTimeLimitExceeded:  # a worker's word to the task, which came just now
+        raise
+    except Exception as error:  # what is to be shown may raise anything; a line never ends a parse
         return f"A line that cannot be spelled ({type(error).__name__}), from {record.module}:{record.lineno}"
 
 

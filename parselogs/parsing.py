@@ -11,23 +11,22 @@ from uuid import UUID
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.utils.module_loading import import_string
 
 from parselogs.dispatch import RUN_ONLY
 from parselogs.errors import (
     CancelRequested,
     InputUnusable,
-    ParserMissing,
     RunTaken,
     StorageUnavailable,
     describe,
 )
 from parselogs.heartbeat import Heartbeat
 from parselogs.inputs import Input, fetched
+from parselogs.installed import registry
 from parselogs.live_copy import LiveCopy
 from parselogs.logs import store
 from parselogs.models import DataFile, ParsedPart, ParseFileMeta, RowMessage
-from parselogs.parsers import DEFAULT, Registry, Upload, parse
+from parselogs.parsers import Upload, parse
 from parselogs.report import RunReport
 from parselogs.runlog import RunLog, run_log
 from parselogs.runs import STORAGE, claim, finish
@@ -109,7 +108,10 @@ class Attempt:
             size, stored = f"{given.size:,}", run.data_file.file.name
             log.info("Input: %s bytes, SHA-256 %s, stored as %s", size, given.sha256, stored)
             upload = Upload(run.data_file.name, given.size, given.open)
-            parse(upload, self._report, registry=registry())
+            complete = run.data_file.self_contained
+            if complete:
+                log.info("The archive is said to hold everything that its rows refer to")
+            parse(upload, self._report, registry=registry(), self_contained=complete)
 
     def _outcome(self) -> Ending:
         tally = self._report.tally
@@ -180,19 +182,6 @@ class Attempt:
         if tally.codes:
             counts = ", ".join(f"{code} {count:,}" for code, count in tally.codes.most_common())
             log.info("Findings: %s", counts)
-
-
-def registry() -> Registry:
-    """Return the parsers there are, with those of PARSELOGS_PARSERS: each a parser, a table, or several."""
-    own: list[Any] = []
-    for path in settings.PARSELOGS_PARSERS:
-        try:
-            found = import_string(path)
-        except ImportError as error:
-            said = f"PARSELOGS_PARSERS names {path}, which cannot be imported: see how it is spelled."
-            raise ParserMissing(said) from error
-        own += found if isinstance(found, (list, tuple)) else [found]
-    return DEFAULT.extended(own)
 
 
 def _say_begin(run: ParseFileMeta) -> None:

@@ -153,6 +153,11 @@ class Spool:
         return folder
 
 
+def logs_put_aside() -> int:
+    """Return how many logs of runs that are in no table lie on this host."""
+    return sum(1 for _ in (settings.PARSE_SPOOL_DIR / QUARANTINE).glob("*.log"))
+
+
 def tidy() -> None:
     """Remove what a kill has left of spools that were just being made; they are empty."""
     for path in settings.PARSE_SPOOL_DIR.glob(".*.new"):

@@ -59,35 +59,52 @@ def accept(
     meta: ParseMeta | None = None,
     log_level: str = ParseFileMeta.LogLevel.INFO,
     notify: bool = False,
+    self_contained: bool | None = None,
     send: bool = True,
 ) -> Accepted:
     """Store an uploaded file and queue its first run, both rows in one transaction.
 
     `file` is seekable and binary; `name` is what its uploader calls it, never used as a path. Call it
     outside a transaction: the storage may take its time. Content that is there already is not stored again,
-    and no run begins. Raises UploadRefused with a sentence: a type or size we do not take, or a storage that
-    does not answer.
+    and no run begins. `self_contained` says whether an archive holds all that its rows refer to; None leaves
+    that as it is. Raises UploadRefused with a sentence: a type or size we do not take, or a storage that does
+    not answer.
     """
     shown = shown_name(name)
     suffix = _suffix(shown)
     sha256, size = _measure(file, name)
-    if known := DataFile.objects.filter(sha256=sha256).first():
+    if known := _known(sha256, self_contained):
         return Accepted(known, None, duplicate=True)
     stored = _store(file, suffix)
     try:
         with transaction.atomic():
             data_file = DataFile.objects.create(
-                file=stored, name=shown, size=size, sha256=sha256, uploaded_by=by, notify_uploader=notify
+                file=stored,
+                name=shown,
+                size=size,
+                sha256=sha256,
+                uploaded_by=by,
+                notify_uploader=notify,
+                self_contained=bool(self_contained),
             )
             run = queue(data_file, trigger, by, meta, log_level, send=send)
             DiscardedObject.objects.filter(name=stored).delete()
     except IntegrityError:  # somebody was quicker with the same content
-        known = DataFile.objects.filter(sha256=sha256).first()
+        known = _known(sha256, self_contained)
         if known is None:
             raise
         DiscardedObject.objects.filter(name=stored).update(due_at=timezone.now())
         return Accepted(known, None, duplicate=True)
     return Accepted(data_file, run)
+
+
+def _known(sha256: str, self_contained: bool | None) -> DataFile | None:
+    """Return the file with this content, if it is there, as it is to be parsed from now on."""
+    known = DataFile.objects.filter(sha256=sha256).first()
+    if known and self_contained not in (None, known.self_contained):
+        known.self_contained = bool(self_contained)
+        known.save(update_fields=["self_contained"])
+    return known
 
 
 def shown_name(name: str) -> str:
@@ -101,10 +118,8 @@ def check(name: str, size: int) -> None:
     _suffix(shown_name(name))
     if not size:
         raise UploadRefused("The file is empty: look at the job that writes it.")
-    if size > _limit():
-        raise UploadRefused(
-            f"The file is larger than {_allowed()}: split it, or have UPLOAD_MEGABYTES raised."
-        )
+    if size > limit_bytes():
+        raise UploadRefused(too_large_sentence())
 
 
 def limits_sentence() -> str:
@@ -112,7 +127,13 @@ def limits_sentence() -> str:
     return f"CSV files, or zip archives of them, of at most {_allowed()}."
 
 
-def _limit() -> int:
+def too_large_sentence() -> str:
+    """Return what to say of a file that is too large."""
+    return f"The file is larger than {_allowed()}: split it, or have UPLOAD_MEGABYTES raised."
+
+
+def limit_bytes() -> int:
+    """Return how large a file may be."""
     return int(settings.UPLOAD_MEGABYTES * 1_000_000)
 
 
@@ -134,7 +155,7 @@ def _measure(file: IO[bytes] | File[Any], name: str) -> tuple[str, int]:
     """Return checksum and size, reading hardly further than the limit."""
     digest, size = hashlib.sha256(), 0
     file.seek(0)
-    while size <= _limit() and (block := file.read(BLOCK_BYTES)):
+    while size <= limit_bytes() and (block := file.read(BLOCK_BYTES)):
         digest.update(block)
         size += len(block)
     check(name, size)

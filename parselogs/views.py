@@ -22,8 +22,9 @@ from parselogs.errors import LogUnavailable
 from parselogs.excerpts import LEVELS, LINES_SHOWN, Excerpt, excerpt
 from parselogs.logs import open_log
 from parselogs.models import ParseFileMeta
+from parselogs.parsers.findings import title_of
 from parselogs.permissions import MAY_DOWNLOAD_LOGS, MAY_READ_LOGS
-from parselogs.wording import severity_of, title_of
+from parselogs.wording import severity_of
 from syncmetrics.display import NOTHING, number
 
 ATTEMPTS_SHOWN = 20

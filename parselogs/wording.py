@@ -1,13 +1,16 @@
-"""What findings say to people: sentences and what to do about them, from the parsers' table of codes."""
+"""What findings say to people: sentences and what to do about them, as the parsers declare it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Min
 
+from parselogs.installed import known_parsers
 from parselogs.models import ParseFileMeta, RowMessage
-from parselogs.parsers.findings import CODES
+from parselogs.parsers.findings import Code, filled, meaning_of, title_of
 
 ORDER = (RowMessage.Severity.FILE, RowMessage.Severity.ROW, RowMessage.Severity.WARNING)
 
@@ -32,33 +35,32 @@ class CodeCount:
         return advice_of(self.first) if self.first else ""
 
 
-def title_of(code: str) -> str:
-    """Return a code as words."""
-    return code.replace("_", " ").capitalize()
+def said(code: str, column: str, detail: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what a finding says and what to do about it.
+
+    A code that the parsers no longer know says itself, and nothing is to be done about it.
+    """
+    meaning = _meaning(code)
+    return filled(meaning.text, code, column, detail), filled(meaning.advice, code, column, detail)
 
 
 def text_of(message: RowMessage) -> str:
-    """Return what a finding says; a code that the parsers no longer know says itself."""
-    code = CODES.get(message.code)
-    return _filled(code.text, message) if code else title_of(message.code)
+    """Return what a finding says."""
+    return said(message.code, message.column, message.detail)[0]
 
 
 def advice_of(message: RowMessage) -> str:
-    """Return what to do about a finding; empty where the parsers no longer know its code."""
-    code = CODES.get(message.code)
-    return _filled(code.advice, message) if code else ""
-
-
-def _filled(text: str, message: RowMessage) -> str:
-    try:
-        return text.format(column=message.column or "the column", **message.detail)
-    except (KeyError, IndexError, ValueError, TypeError):
-        return title_of(message.code)  # found by an older parser, which kept other details
+    """Return what to do about a finding."""
+    return said(message.code, message.column, message.detail)[1]
 
 
 def severity_of(code: str) -> str:
     """Return how bad findings of a code are; a code that nobody knows any more is a warning."""
-    return str(CODES[code].severity) if code in CODES else str(RowMessage.Severity.WARNING)
+    return str(_meaning(code).severity)
+
+
+def _meaning(code: str) -> Code:
+    return meaning_of(code, known_parsers().codes.get(code))
 
 
 def codes_of(run: ParseFileMeta) -> list[CodeCount]:

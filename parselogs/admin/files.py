@@ -7,7 +7,8 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import display
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -26,14 +27,17 @@ from parselogs.admin.columns import (
     page_of,
     state_badge,
 )
-from parselogs.admin.forms import UploadForm
+from parselogs.admin.forms import DeleteForm, UploadForm
 from parselogs.admin.reparsing import REPARSE_FILE, ReparsingFilesAdmin
 from parselogs.downloads import send_file
 from parselogs.errors import LogUnavailable, UploadRefused
 from parselogs.models import DataFile, ParseFileMeta
-from parselogs.permissions import MAY_DOWNLOAD_FILES
+from parselogs.models.runs import ACTIVE
+from parselogs.permissions import MAY_DELETE_FILES, MAY_DOWNLOAD_FILES
+from parselogs.receiving import is_too_large
+from parselogs.retention import delete_file
 from parselogs.uploads import accept
-from syncmetrics.actions import ActingAdmin
+from syncmetrics.actions import ActingAdmin, Action, Outcome
 from syncmetrics.admin.parts import Part
 from syncmetrics.audit import record
 from syncmetrics.display import NOTHING, ago, duration, moment, number
@@ -130,10 +134,37 @@ RUNS = Part(
 )
 
 
+def remove_file(request: HttpRequest, data_file: DataFile, asked: dict[str, Any]) -> Outcome:
+    """Delete a file with all its runs, and lead to the list."""
+    with transaction.atomic():
+        DataFile.objects.select_for_update().get(pk=data_file.pk)  # who queues a run waits here
+        if data_file.runs.filter(state__in=ACTIVE).exists():
+            raise ValidationError("A run of the file waits or is at work: cancel it first.")
+        name, runs = data_file.name, data_file.runs.count()
+        why = f" Reason: {asked['reason']}" if asked["reason"] else ""
+        record(request, data_file, f"Deleted the file with its {runs} runs.{why}")
+        delete_file(data_file)
+    url = reverse("admin:parselogs_datafile_changelist")
+    return Outcome(f"{name} is deleted, with its {number(runs)} runs and their logs.", url=url)
+
+
+REMOVE_FILE = Action(
+    name="remove",
+    title="Delete",
+    icon="delete",
+    permission=MAY_DELETE_FILES,
+    perform=remove_file,
+    form=DeleteForm,
+    offered=lambda data_file: not (data_file.last_run and data_file.last_run.is_active),
+    question="The file, all its runs, their logs and their lists of findings are deleted, here and in"
+    " storage. Nothing changes in Canvas. This cannot be undone.",
+)
+
+
 class FileAdmin(ActingAdmin, ReparsingFilesAdmin):
     """Uploaded files: is it fine, what is it, how often parsed, what was found, whose."""
 
-    console_actions = (REPARSE_FILE,)
+    console_actions = (REPARSE_FILE, REMOVE_FILE)
     add_title = "Upload a file"
     list_before_template = "admin/parselogs/file_list_bar.html"
     list_display = ("name", "state", "what", "attempts", "rows", "found", "log", "uploaded", "by")
@@ -155,7 +186,7 @@ class FileAdmin(ActingAdmin, ReparsingFilesAdmin):
 
     fieldsets = (
         (None, {"fields": (("state", "what", "result"), ("rows", "found", "log"))}),
-        ("The file", {"fields": (("length", "uploaded_on", "by"), ("sha256", "told"))}),
+        ("The file", {"fields": (("length", "uploaded_on", "by"), ("sha256", "complete", "told"))}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DataFile]:
@@ -205,7 +236,8 @@ class FileAdmin(ActingAdmin, ReparsingFilesAdmin):
         """Ask for a file (GET), or take it and lead to its page (POST)."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = UploadForm(*((request.POST, request.FILES) if request.method == "POST" else ()))
+        sent = (request.POST, request.FILES) if request.method == "POST" else ()
+        form = UploadForm(*sent, too_large=bool(sent) and is_too_large(request))
         if form.is_valid():
             try:
                 return self._accept(request, form.cleaned_data)
@@ -224,7 +256,8 @@ class FileAdmin(ActingAdmin, ReparsingFilesAdmin):
     def _accept(self, request: HttpRequest, asked: dict[str, Any]) -> HttpResponse:
         upload = asked["file"]
         person: Any = request.user  # who may upload has logged in
-        accepted = accept(upload, upload.name, by=person, notify=asked["notify"])
+        complete = asked["self_contained"] or None
+        accepted = accept(upload, upload.name, by=person, notify=asked["notify"], self_contained=complete)
         record(request, accepted.data_file, "Uploaded the file.")
         messages.success(request, accepted.sentence)
         return HttpResponseRedirect(page_of(accepted.data_file))
@@ -294,6 +327,11 @@ class FileAdmin(ActingAdmin, ReparsingFilesAdmin):
     def by(self, data_file: DataFile) -> str:
         """Return who uploaded it."""
         return str(data_file.uploaded_by or NOTHING)
+
+    @display(description="complete archive")
+    def complete(self, data_file: DataFile) -> str:
+        """Return whether it is said to hold all that its rows refer to."""
+        return "yes" if data_file.self_contained else "not said to be"
 
     @display(description="uploader is told by e-mail")
     def told(self, data_file: DataFile) -> str:

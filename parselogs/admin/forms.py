@@ -16,7 +16,7 @@ from unfold.widgets import (
 
 from parselogs.models import DataFile, ParseFileMeta
 from parselogs.reparse import Scope
-from parselogs.uploads import limits_sentence
+from parselogs.uploads import limit_bytes, limits_sentence, too_large_sentence
 from syncmetrics.actions import ActionForm
 
 MOST_HOURS = 24 * 365
@@ -31,8 +31,16 @@ class UploadForm(forms.Form):
 
     file = forms.FileField(
         max_length=255,
-        allow_empty_file=True,  # refused in our own words
+        required=False,  # this and what is empty is refused in our own words
+        allow_empty_file=True,
         widget=UnfoldAdminFileFieldWidget,
+    )
+    self_contained = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        label="The archive is complete",
+        help_text="What its files refer to and do not list, such as somebody enrolled who is not among the"
+        " users, is an error then. Otherwise it is a warning: the user may be in Canvas already.",
     )
     notify = forms.BooleanField(
         required=False,
@@ -41,12 +49,36 @@ class UploadForm(forms.Form):
         help_text="Counts and a link; nothing of what is in the file.",
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    class Media:
+        js = ("easel/upload.js",)
+
+    def __init__(self, *args: Any, too_large: bool = False, **kwargs: Any) -> None:
+        """Take what was sent; `too_large`: the file was left out of it, being too large."""
         super().__init__(*args, **kwargs)
-        self.fields["file"].help_text = f"{limits_sentence()} {RECOGNISED}"
+        self._too_large = too_large
+        file = self.fields["file"]
+        file.help_text = f"{limits_sentence()} {RECOGNISED}"
+        file.widget.attrs |= {"data-most-bytes": limit_bytes(), "data-too-large": too_large_sentence()}
         if not settings.MAIL_SERVER_SET:
             self.fields["notify"].disabled = True
             self.fields["notify"].help_text = "No mail server is set (EMAIL_URL)."
+
+    def clean_file(self) -> Any:
+        """Return the file; what was not sent is said to be missing, or too large."""
+        if file := self.cleaned_data["file"]:
+            return file
+        raise forms.ValidationError(too_large_sentence() if self._too_large else "Choose a file.")
+
+
+class DeleteForm(ActionForm):
+    """Why a file is deleted."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=255,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="For those who wonder later.",
+    )
 
 
 class ReparseForm(ActionForm):

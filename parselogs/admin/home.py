@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.urls import reverse
 from django.utils import timezone
 
 from parselogs.admin.columns import (
@@ -17,6 +19,7 @@ from parselogs.admin.columns import (
     state_badge,
 )
 from parselogs.models import ParseFileMeta
+from parselogs.spool import QUARANTINE, logs_put_aside
 from syncmetrics.admin.panels import Attention, Panel
 from syncmetrics.display import BAD, CARE, ago, badge
 
@@ -32,7 +35,8 @@ def panel() -> Panel | None:
     """Return the panel; None where nothing was uploaded yet."""
     runs = ParseFileMeta.objects.select_related("data_file").order_by("-queued_at", "-pk")
     recent = list(runs[:RECENT_RUNS])
-    if not recent:
+    problems = [*_problems(runs.filter(queued_at__gt=timezone.now() - RECENT)), *_put_aside()]
+    if not (recent or problems):
         return None
     return Panel(
         title="Uploaded files",
@@ -48,7 +52,7 @@ def panel() -> Panel | None:
             ]
             for run in recent
         ],
-        problems=list(_problems(runs.filter(queued_at__gt=timezone.now() - RECENT))),
+        problems=problems,
     )
 
 
@@ -61,3 +65,15 @@ def _problems(runs: QuerySet[ParseFileMeta]) -> Iterator[Attention]:
     for run in runs.filter(log_state=LogState.UPLOAD_FAILED)[:MOST_PROBLEMS]:
         said = f"The log of attempt {run.attempt} could not be stored yet: {run.upload_error}"
         yield Attention(badge(run.data_file.name, CARE), said, page_of(run))
+
+
+def _put_aside() -> Iterator[Attention]:
+    """Yield a word on logs in this host's spool whose runs are in no table."""
+    if count := logs_put_aside():
+        said = (
+            f"Logs of runs that are in no table, as after restoring a backup: {count:,}. They are in"
+            f" {settings.PARSE_SPOOL_DIR / QUARANTINE} on this host: read them, then delete them there."
+        )
+        yield Attention(
+            badge("Logs put aside", CARE), said, reverse("admin:parselogs_parsefilemeta_changelist")
+        )

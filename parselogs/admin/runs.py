@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.admin import action, display
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
@@ -34,8 +35,10 @@ from parselogs.admin.columns import (
 )
 from parselogs.admin.reparsing import REPARSE_RUN, ReparsingAdmin
 from parselogs.downloads import TooMuch, send_zip
+from parselogs.installed import known_parsers
 from parselogs.logs import retry_upload
 from parselogs.models import ParsedPart, ParseFileMeta, RowMessage
+from parselogs.parsing import SEVERAL
 from parselogs.permissions import MAY_DOWNLOAD_LOGS, MAY_READ_LOGS, MAY_REPARSE
 from parselogs.runs import cancel
 from parselogs.views import VIEWS, RunView
@@ -207,6 +210,43 @@ class QueuedFilter(DropdownFilter):  # type: ignore[misc]  # the theme has no ty
         return queryset.filter(queued_at__gte=timezone.now() - timedelta(days=int(self.value())))
 
 
+class ParserFilter(DropdownFilter):  # type: ignore[misc]
+    """Runs whose file one parser has read, or several."""
+
+    title = "parser"
+    parameter_name = "parser"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the parsers that there are, without asking the table."""
+        return [(name, name) for name in [*dict.fromkeys(one.name for one in known_parsers()), SEVERAL]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the runs of the chosen parser."""
+        known = self.value() in dict(self.lookup_choices)
+        return queryset.filter(parser=self.value()) if known else queryset
+
+
+class FoundFilter(DropdownFilter):  # type: ignore[misc]
+    """Runs by the worst that they found."""
+
+    title = "found"
+    parameter_name = "found"
+    conditions: Mapping[str, Q] = {
+        "errors": Q(errors__gt=0),
+        "warnings only": Q(errors=0, warnings__gt=0),
+        "nothing": Q(errors=0, warnings=0),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return what there is to choose from."""
+        return [(word, word) for word in self.conditions]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the runs that have ended, and found that."""
+        chosen = self.conditions.get(self.value() or "")
+        return queryset.filter(chosen, finished_at__isnull=False) if chosen else queryset
+
+
 class RunList(ChangeList):  # type: ignore[misc]  # the theme has no types
     """Finds the keys of its page first: only these rows are joined, and not all that stand before them."""
 
@@ -242,6 +282,8 @@ class RunAdmin(ActingAdmin, ReparsingAdmin):
         ("state", ChoicesDropdownFilter),
         ("log_state", ChoicesDropdownFilter),
         ("trigger", ChoicesDropdownFilter),
+        ParserFilter,
+        FoundFilter,
         ("log_truncated", BooleanRadioFilter),
         QueuedFilter,
     )

@@ -28,6 +28,11 @@ class DataFile(models.Model):
     notify_uploader = models.BooleanField(
         default=False, help_text="The uploader gets an e-mail when a run of this file has ended."
     )
+    self_contained = models.BooleanField(
+        "complete",
+        default=False,
+        help_text="The archive holds everything its rows refer to: what is not in it is an error.",
+    )
     result_run = models.ForeignKey(
         "parselogs.ParseFileMeta",
         null=True,

@@ -135,9 +135,10 @@ class Archive:
                 archive.close()
 
     def _read(self, archive: zipfile.ZipFile) -> None:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        there = (entry for entry in archive.infolist() if not entry.is_dir())
+        entries = [entry for entry in there if not _BY_SYSTEMS.search(entry.filename)]
         limits = self._reading.limits
-        if len(archive.infolist()) > limits.max_entries:
+        if len(entries) > limits.max_entries:
             self._find("archive_too_many_entries", limit=limits.max_entries)
         elif any(entry.filename in WORKBOOK for entry in entries):
             self._find("workbook")
@@ -152,8 +153,6 @@ class Archive:
         """Return the entries to be read; tell why the others are not."""
         chosen, names = [], set[str]()
         for entry in entries:
-            if _BY_SYSTEMS.search(entry.filename):
-                continue
             if entry.filename in names:
                 self._find("repeated_entry", entry.filename)
             names.add(entry.filename)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from parselogs.parsers.batch import Batch, Listing
 from parselogs.parsers.checks import Cells, Check, blank, stripped
-from parselogs.parsers.findings import Finding
+from parselogs.parsers.findings import Code, Finding, Severity, meaning_of
 from parselogs.parsers.hashes import Hashes
 from parselogs.parsers.limits import Limits
 from parselogs.parsers.records import Row
@@ -26,10 +26,16 @@ class Context:
     send: Callable[[Finding], None]
     self_contained: bool = False
     """Whether an archive is said to hold everything its rows refer to."""
+    codes: Mapping[str, Code] = field(default_factory=dict)
+    """Codes that the parser declares beside those of `parselogs.parsers.findings.CODES`."""
 
     def find(self, code: str, row: int | None = None, column: str | None = None, **detail: str | int) -> None:
         """Send one finding."""
-        self.send(Finding(code, self.file, row, column, detail))
+        self.send(Finding(code, self.file, row, column, detail, self.codes.get(code)))
+
+    def rejects(self, code: str) -> bool:
+        """Tell whether a row is rejected for a code."""
+        return meaning_of(code, self.codes.get(code)).severity == Severity.ROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +173,12 @@ class RowChecker:
         """Tell what is wrong in the rows that can be used; return those that are rejected for it."""
         rejected = set()
         for check in self._plan.checks:
-            for at in check.faults(*(columns[position] for position in check.positions)):
-                if at not in unusable:
-                    self._find(check.code, numbers[at], check.column, check.detail)
-                    if check.rejects:
-                        rejected.add(at)
+            faults = check.faults(*(columns[position] for position in check.positions))
+            at_fault = [at for at in faults if at not in unusable]
+            for at in at_fault:
+                self._find(check.code, numbers[at], check.column, check.detail)
+            if at_fault and self._context.rejects(check.code):
+                rejected.update(at_fault)
         return rejected
 
     def _aligned(self, numbers: Sequence[int], rows: list[Row], unusable: set[int]) -> list[Row]:
@@ -181,7 +188,7 @@ class RowChecker:
             if len(row) == width:
                 result.append(row)
             elif self._fits(numbers[at], row):
-                result.append(row[:width])
+                result.append([*row[:width], *[""] * (width - len(row))])
             else:
                 result.append([""] * width)
                 unusable.add(at)
@@ -195,7 +202,7 @@ class RowChecker:
         else:
             code = "too_many_cells" if any(map(str.strip, row[width:])) else "blank_cells_added"
         self._find(code, row_number, None, {"cells": len(row), "columns": width})
-        return code == "blank_cells_added"
+        return code != "too_many_cells"
 
     def _keep(self, columns: list[Cells], texts: Sequence[str], unusable: set[int]) -> None:
         """Keep the hashes of keys and references, but not those of rows that cannot be used."""
@@ -322,7 +329,8 @@ class RowChecker:
             self._find("many_deletions", None, None, detail)
 
     def _find(self, code: str, row: int | None, column: str | None, detail: dict[str, str | int]) -> None:
-        self._context.send(Finding(code, self._context.file, row, column, detail))
+        context = self._context
+        context.send(Finding(code, context.file, row, column, detail, context.codes.get(code)))
 
 
 def _key_hashes(key: Key, columns: Sequence[Cells]) -> Iterable[int]:

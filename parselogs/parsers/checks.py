@@ -13,7 +13,6 @@ from datetime import datetime
 from itertools import repeat
 from operator import contains
 
-from parselogs.parsers.findings import CODES, Severity
 from parselogs.parsers.tables import Column, Kind, Need
 
 Cells = Sequence[str]
@@ -44,11 +43,6 @@ class Check:
     detail: dict[str, str | int] = field(default_factory=dict)
     stripped: bool = True
     """Whether it is given cells without spaces around them."""
-
-    @property
-    def rejects(self) -> bool:
-        """Whether a row at fault is rejected."""
-        return CODES[self.code].severity == Severity.ROW
 
 
 def stripped(cells: Cells) -> Cells:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Severity(StrEnum):
@@ -40,21 +41,44 @@ class Finding:
     row: int | None = None
     column: str | None = None
     detail: dict[str, str | int] = field(default_factory=dict)
+    declared: Code | None = None
+    """What the code means by the parser that found it; codes of Easel's own mean the same everywhere."""
 
     @property
     def severity(self) -> Severity:
         """What it means for the import."""
-        return CODES[self.code].severity
+        return meaning_of(self.code, self.declared).severity
 
     @property
     def text(self) -> str:
         """The sentence to show."""
-        return CODES[self.code].text.format(column=self.column or "the column", **self.detail)
+        return filled(meaning_of(self.code, self.declared).text, self.code, self.column, self.detail)
 
     @property
     def advice(self) -> str:
         """What to do about it."""
-        return CODES[self.code].advice.format(**self.detail)
+        return filled(meaning_of(self.code, self.declared).advice, self.code, self.column, self.detail)
+
+
+def meaning_of(code: str, declared: Code | None = None) -> Code:
+    """Return what a code means: as Easel says, else as its parser declares, else a doubt told by its name."""
+    return CODES.get(code) or declared or Code(Severity.WARNING, f"{title_of(code)}.", "")
+
+
+def title_of(code: str) -> str:
+    """Return a code as words."""
+    return code.replace("_", " ").capitalize()
+
+
+def filled(sentence: str, code: str, column: str | None, detail: Mapping[str, Any]) -> str:
+    """Return a sentence of a code with a finding's place and detail in it; its name where they do not fit.
+
+    They may come from another version of the parser, which gave other details.
+    """
+    try:
+        return sentence.format(**{"column": column or "the column", **detail})
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return title_of(code)
 
 
 class Report(Protocol):
@@ -166,12 +190,12 @@ CODES: dict[str, Code] = {
     # Single rows.
     "too_many_cells": Code(
         _ROW,
-        "The row has {cells} cells, the header {columns}.",
+        "The row has {cells} cells, the header {columns}, so it is uncertain which belongs to which column.",
         "A comma inside a cell needs quotes around the cell.",
     ),
     "too_few_cells": Code(
-        _ROW,
-        "The row has {cells} cells, the header {columns}.",
+        _WARNING,
+        "The row has {cells} cells, the header {columns}; Canvas takes those that are missing for blank.",
         "Write all commas, also for blank cells. In the last row: the file may be cut off.",
     ),
     "blank_cells_added": Code(

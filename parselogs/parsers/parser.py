@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from parselogs.parsers import checks
@@ -17,6 +17,7 @@ from parselogs.parsers.checker import (
     RowChecker,
 )
 from parselogs.parsers.checks import Check
+from parselogs.parsers.findings import Code
 from parselogs.parsers.records import Row
 from parselogs.parsers.tables import Column, Key, Need, Rule, Table
 
@@ -58,11 +59,18 @@ class Parser(Protocol):
     def mark_expected(self) -> bool:
         """Whether a byte order mark is usual and not worth a word."""
 
+    # `codes: Mapping[str, Code]` may be there too: see `codes_of`. A protocol has no optional members.
+
     def recognises(self, header: Sequence[str]) -> bool:
         """Say whether a header, stripped and in lower case, is of this kind."""
 
     def begin(self, header: Sequence[str], context: Context) -> Checker | None:
         """Judge the header; return what checks the rows, or None where they cannot be checked."""
+
+
+def codes_of(parser: Parser) -> Mapping[str, Code]:
+    """Return what codes of a parser's own mean, as its `codes` declare; most have none."""
+    return getattr(parser, "codes", {})
 
 
 class TableParser:
@@ -74,6 +82,7 @@ class TableParser:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.name, self.kind, self.version = table.family, table.name, table.version
+        self.codes = table.codes
 
     def recognises(self, header: Sequence[str]) -> bool:
         """Say whether the table's columns are there."""

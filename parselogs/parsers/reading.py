@@ -12,7 +12,7 @@ from parselogs.parsers.checker import HEADER_ROW, Context, Counts
 from parselogs.parsers.decoding import Readable, Text
 from parselogs.parsers.findings import Finding, Report
 from parselogs.parsers.limits import Limits
-from parselogs.parsers.parser import Checker, Parser
+from parselogs.parsers.parser import Checker, Parser, codes_of
 from parselogs.parsers.records import BadQuotes, Chunk, Records, split
 from parselogs.parsers.registry import Registry
 
@@ -102,13 +102,18 @@ class CsvFile:
             self._find("too_many_columns", HEADER_ROW, columns=len(header.names), limit=limit)
         else:
             self._find_oddities(header, header.parser)
-            return header.parser.begin(header.names, self._context())
+            return header.parser.begin(header.names, self._context(header.parser))
         return None
 
-    def _context(self) -> Context:
+    def _context(self, parser: Parser) -> Context:
         reading = self._reading
         return Context(
-            self.name, reading.batch, reading.limits, reading.report.finding, reading.self_contained
+            self.name,
+            reading.batch,
+            reading.limits,
+            reading.report.finding,
+            reading.self_contained,
+            codes_of(parser),
         )
 
     def _find_oddities(self, header: Header, parser: Parser) -> None:

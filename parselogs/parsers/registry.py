@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from parselogs.parsers import provisioning, sis
+from parselogs.parsers.findings import Code
 from parselogs.parsers.gradebook import GradebookParser
-from parselogs.parsers.parser import Parser, TableParser
+from parselogs.parsers.parser import Parser, TableParser, codes_of
 from parselogs.parsers.tables import Table
 
 
@@ -15,6 +16,10 @@ class Registry:
 
     def __init__(self, parsers: Iterable[Parser | Table]) -> None:
         self._parsers = [TableParser(each) if isinstance(each, Table) else each for each in parsers]
+        self.codes: dict[str, Code] = {}
+        """What the codes mean that parsers declare; of two that declare the same one, the first says it."""
+        for parser in reversed(self._parsers):
+            self.codes.update(codes_of(parser))
 
     def __iter__(self) -> Iterator[Parser]:
         return iter(self._parsers)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from parselogs.parsers.findings import Code
 
 
 class Kind(StrEnum):
@@ -60,7 +62,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule between columns of a row: `code` is found where it is broken."""
+    """A rule between columns of a row: `code` is found where it is broken.
+
+    `only_one_date`: both of two columns are filled, or none. Any other code: at least one is filled.
+    """
 
     code: str
     columns: tuple[str, ...]
@@ -87,6 +92,8 @@ class Table:
     deleted: frozenset[str] = frozenset({"deleted"})
     """Statuses that delete the row's object."""
     version: str = "1"
+    codes: Mapping[str, Code] = field(default_factory=dict)
+    """What codes of its own mean, which its rules may find."""
 
     def recognises(self, header: Collection[str]) -> bool:
         """Say whether a header (lower case) is of this kind."""

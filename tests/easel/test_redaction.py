@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easel.redaction import clean, redact
+from easel.redaction import anonymous, clean, redact
 
 TOKEN = "7236~Qw3rTyUiOpAsDfGhJkLzXcVbNm0123456789"
 
@@ -21,6 +21,14 @@ TOKEN = "7236~Qw3rTyUiOpAsDfGhJkLzXcVbNm0123456789"
         (f"the token {TOKEN}.", "the token [redacted]."),
         (f"the token {TOKEN.replace('~', '%7E')}.", "the token [redacted]."),
         ("mail to jane.o'neil+x@cs.example.edu now", "mail to [redacted] now"),
+        (
+            "BEARER+abc ACCESS_TO\u212aEN:x API_\u212aEY=y",
+            "BEARER+[redacted] ACCESS_TO\u212aEN:[redacted] API_\u212aEY=[redacted]",
+        ),
+        (
+            "acce\u017f\u017f_token=x, ap\u0131_key=y",
+            "acce\u017f\u017f_token=[redacted], ap\u0131_key=[redacted]",
+        ),
         ("/users/sis_login_id:jane%40example.edu/x", "/users/sis_login_id:[redacted]/x"),
     ],
 )
@@ -31,6 +39,14 @@ def test_redact_masks_what_nobody_may_read(text, shown):
 @pytest.mark.parametrize("text", ["course 123~456", "GET /api/v1/courses/42/users", "12@ 5", "a@b"])
 def test_redact_leaves_everything_else(text):
     assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "name", ["sis_login_id", "SIS_LOGIN_ID", "\u017fis_log\u0131n_\u0131d"], ids=["lower", "upper", "odd"]
+)
+def test_logins_are_masked_where_more_people_read(name):
+    assert anonymous(f"/users/{name}:ada/courses") == f"/users/{name}:[redacted]/courses"
+    assert anonymous("Ada's login failed") == "Ada's login failed"
 
 
 def test_redact_masks_given_secrets_also_percent_encoded():

@@ -54,14 +54,24 @@ class S3:
             "secret_key": self.server.secret_key,
             "location": self.prefix,
             "path_addressing": True,
-            "connect_timeout_seconds": 1.0,
-            "read_timeout_seconds": 1.0,
+            "connect_timeout_seconds": 20.0,
+            "read_timeout_seconds": 20.0,
             "tries": 1,
             "querystring_expire": 120,
             "file_overwrite": True,
         }
         backend = {"BACKEND": "parselogs.storage_s3.UploadsS3Storage", "OPTIONS": given | options}
         self._settings.STORAGES = self._settings.STORAGES | {"uploads": backend}
+
+    def pause(self) -> None:
+        """Let it answer nothing, and let nobody wait long for that."""
+        self.use(connect_timeout_seconds=1.0, read_timeout_seconds=1.0)
+        self.server.pause()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.server.resume()
+        self.use()
 
     def objects(self) -> dict[str, bytes]:
         """Return what is in the bucket, by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zipfile
 from typing import Any
 
@@ -22,6 +23,8 @@ from django.utils import timezone
 from parselogs import downloads, storage
 from parselogs.models import DataFile, ParseFileMeta, ParseMeta, RowMessage
 from parselogs.runs import claim
+from parselogs.spool import Spool
+from parselogs.sweeper import sweep
 from tests.console import client_of, person, staff, text_of
 from tests.parselogs.files import again, log_of, parsed, upload, users
 
@@ -201,6 +204,21 @@ def test_the_list_of_files_shows_the_last_run_and_filters_by_it(root):
     assert len(kinds) == 2
 
 
+def test_runs_are_filtered_by_parser_and_by_what_they_found(root):
+    fine, bad = parsed(upload(users(wrong=0))), parsed(upload(users(wrong=2)))
+    doubtful = parsed(upload(b"\xef\xbb\xbf" + users(wrong=0), "mark.csv"))
+    other = parsed(upload(b"a,b\n1,2\n", "other.csv"))
+
+    def shown(**query: str) -> set[int]:
+        return {one.pk for one in root.get(page("parsefilemeta_changelist"), query).context["cl"].result_list}
+
+    assert shown(parser="SIS import") == {fine.pk, bad.pk, doubtful.pk}
+    assert shown(parser="gradebook") == set()
+    assert shown(found="errors") == {bad.pk, other.pk}
+    assert shown(found="warnings only") == {doubtful.pk}
+    assert shown(found="nothing") == {fine.pk}
+
+
 @pytest.mark.parametrize("name", ["datafile", "parsefilemeta", "parsemeta"])
 def test_lists_bear_any_search_filter_and_page(root, name):
     run = parsed(upload())
@@ -215,6 +233,7 @@ def test_lists_bear_any_search_filter_and_page(root, name):
         "q=" + "x" * 3_000,
     )
     filters = ("days=7", "days=x%00", "state__exact=nothing", "last_state=x%00", "log_state__exact=lost")
+    filters = (*filters, "parser=x%00", "found=x%00")
     for query in (*queries, *filters):
         response = root.get(f"{page(f'{name}_changelist')}?{query}", follow=True)
         assert response.status_code == 200, query
@@ -536,3 +555,48 @@ def test_a_log_that_was_not_stored_is_stored_by_a_button(root, monkeypatch):
     response = root.post(page("parsefilemeta_store", run.pk), follow=True)
     assert "The log is stored." in text_of(response)
     assert "Ended:" in log_of(run)
+
+
+def test_a_file_is_deleted_with_all_it_has_after_a_question(root, django_capture_on_commit_callbacks):
+    run = parsed(upload(users(), "autumn.csv"))
+    address = page("datafile_remove", run.data_file_id)
+    assert "This cannot be undone." in text_of(root.get(address))
+    assert DataFile.objects.exists()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        response = root.post(address, {"reason": "the wrong term"}, follow=True)
+    assert "autumn.csv is deleted, with its 1 runs and their logs." in text_of(response)
+    assert not DataFile.objects.exists()
+    assert not ParseFileMeta.objects.exists()
+    assert not storage.uploads().exists(str(run.log_file))
+    assert "the wrong term" in LogEntry.objects.get().change_message
+
+
+def test_a_file_that_is_being_parsed_is_not_deleted(root):
+    run = upload()
+    response = root.post(page("datafile_remove", run.data_file_id), {"reason": ""}, follow=True)
+    assert "Delete: that is not possible now." in text_of(response)
+    assert DataFile.objects.exists()
+
+
+def test_a_run_that_began_while_the_person_was_asked_is_not_deleted(root, monkeypatch):
+    run = parsed(upload())
+    with monkeypatch.context() as patch:
+        patch.setattr(ParseFileMeta, "is_active", False)  # as the page saw it
+        again(run.data_file)
+        response = root.post(page("datafile_remove", run.data_file_id), {"reason": ""})
+    assert "cancel it first" in text_of(response)
+    assert DataFile.objects.exists()
+
+
+def test_logs_put_aside_are_told_on_the_home_page(root):
+    parsed(upload())
+    run = upload(users(9))
+    spool = Spool(run.uuid)
+    os.close(spool.create())
+    assert "Logs put aside" not in text_of(root.get("/admin/"))
+    run.data_file.delete()
+    sweep(send=False)
+    shown = text_of(root.get("/admin/"))
+    assert "Logs put aside" in shown
+    assert "Logs of runs that are in no table, as after restoring a backup: 1." in shown

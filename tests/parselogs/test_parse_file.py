@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from parselogs.management.commands import parse_file
 from parselogs.models import DataFile, ParseFileMeta
 from tests.installation import ROOT
 from tests.parselogs.files import log_of, marks, users
+from tests.parselogs.parsers.collect import archive
 from tests.parselogs.test_sweeper import environment
 from tests.workers import wait_for
 
@@ -131,6 +133,44 @@ def test_wrong_file_is_refused_before_anything_is_done(
     assert not DataFile.objects.exists()
 
 
+def test_what_is_no_ordinary_file_is_refused_and_not_waited_for(good: Path, tmp_path: Path) -> None:
+    pipe, ring, below = tmp_path / "pipe.csv", tmp_path / "ring.csv", good / "below.csv"
+    os.mkfifo(pipe)
+    ring.symlink_to(ring)
+    for path, says in (
+        (pipe, "is no ordinary file"),
+        (Path("/dev/zero"), "is no ordinary file"),
+        (ring, "cannot be read"),
+        (below, "cannot be read: NotADirectoryError"),
+    ):
+        with pytest.raises(CommandError, match=says) as refused:
+            ran(good, path)
+        assert refused.value.returncode == 2
+    assert not DataFile.objects.exists()
+
+
+def test_a_link_is_read_as_what_it_leads_to(good: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.csv"
+    link.symlink_to(good)
+    assert ran(link)[0] == 0
+    assert DataFile.objects.get().name == "link.csv"
+
+
+def test_a_file_named_twice_is_parsed_once(good: Path) -> None:
+    assert "1 files, 1 without errors." in ran(good, good)[1]
+    assert ParseFileMeta.objects.count() == 1
+
+
+def test_an_archive_can_be_said_to_be_complete(tmp_path: Path) -> None:
+    path = tmp_path / "autumn.zip"
+    enrolled = "user_id,course_id,role,status\nstranger,C1,student,active\n"
+    path.write_bytes(archive({"users.csv": users(1, wrong=0), "enrollments.csv": enrolled}))
+    assert ran(path)[0] == 0
+    assert ran(path, "--self-contained")[0] == 1
+    assert ran(path)[0] == 1  # it is kept with the file
+    assert ran(path, "--no-self-contained")[0] == 0
+
+
 def test_storage_that_is_away_is_a_sentence(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(storages["uploads"]), "save", lambda *_: 1 / 0)
     with pytest.raises(CommandError, match="The storage did not take the file") as refused:
@@ -167,8 +207,7 @@ def test_command_that_is_asked_to_end_ends_its_run_and_stores_its_log(settings: 
     assert "Ended: canceled" in log_of(run)
 
 
-def test_command_as_a_process_keeps_stdout_for_json(manage: Any, own_site: Any, bad: Path) -> None:
-    assert manage("migrate", "--no-input").returncode == 0
+def test_command_as_a_process_keeps_stdout_for_json(manage: Any, tables: None, bad: Path) -> None:
     done = manage("parse_file", str(bad), "--json")
     assert done.returncode == 1, done.stderr
     assert json.loads(done.stdout)["rows_rejected"] == 2

@@ -279,6 +279,16 @@ def test_secrets_and_addresses_are_masked(settings: Any) -> None:
     assert text.count("[redacted]") == 5
 
 
+def test_every_password_of_the_installation_is_masked(settings: Any) -> None:
+    run = uuid.uuid4()
+    settings.CELERY_BROKER_URL = "rediss://:re%2Fdis-pass@redis.example.edu/0"
+    settings.EMAIL_HOST_PASSWORD, settings.PROMETHEUS_TOKEN = "mail-pass", "metrics-pass"
+    settings.HEALTH_TOKEN, settings.CANVAS_TOKEN_KEYS = "health-pass", ["token-pass"]
+    with run_log(run):
+        log.info("re/dis-pass re%2Fdis-pass mail-pass metrics-pass health-pass token-pass")
+    assert text_of(run).endswith(" ".join(["[redacted]"] * 6) + "\n")
+
+
 def fail_with(text: str) -> None:
     try:
         raise ValueError(f"invalid literal for int(): {text}")
@@ -326,3 +336,16 @@ def test_only_texts_that_hold_no_values_are_told(error: Exception, said: str) ->
 def test_line_that_cannot_be_spelled_is_told() -> None:
     record = logging.LogRecord("parselogs", logging.INFO, "odd.py", 7, "%d rows", ("many",), None)
     assert line_of(record).endswith("A line that cannot be spelled (TypeError), from odd:7\n")
+
+
+def test_what_cannot_be_spelled_at_all_ends_no_parse() -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    run = uuid.uuid4()
+    with run_log(run) as own_log:
+        own_log.take(logging.makeLogRecord({"msg": Odd(), "levelno": logging.INFO, "levelname": "INFO"}))
+        log.info("went on")
+    assert "cannot be spelled (ZeroDivisionError)" in text_of(run)
+    assert "went on" in text_of(run)

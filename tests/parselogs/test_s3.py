@@ -78,7 +78,7 @@ def test_outage_after_the_upload_keeps_the_log_until_the_storage_is_back(s3: S3,
     assert sweep(send=False).not_stored == 0  # it waits a while before it tries again
     due_now(run)
     assert sweep(send=False).not_stored == 1
-    s3.server.resume()
+    s3.resume()
     assert sweep(send=False).stored == 0
     assert retry_upload(run)
     run.refresh_from_db()
@@ -95,20 +95,20 @@ def stop_when_the_log_is_stored(s3: S3, run: ParseFileMeta) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         parse = parsing.parse
-        patch.setattr(parsing, "parse", lambda *given, **named: (s3.server.pause(), parse(*given, **named)))
+        patch.setattr(parsing, "parse", lambda *given, **named: (s3.pause(), parse(*given, **named)))
         parsed(run)
 
 
 def test_outage_before_the_parse_fails_the_run_and_keeps_its_log(s3: S3) -> None:
     run = upload()
-    s3.server.pause()
+    s3.pause()
     parsed(run)
     assert (run.state, run.failure_code, run.log_state) == (
         State.FAILED,
         "storage_unavailable",
         LogState.PENDING_UPLOAD,
     )
-    s3.server.resume()
+    s3.resume()
     due_now(run)
     assert sweep(send=False).stored == 1
     assert "The storage did not give the file" in log_of(run)
@@ -116,11 +116,11 @@ def test_outage_before_the_parse_fails_the_run_and_keeps_its_log(s3: S3) -> None
 
 
 def test_outage_during_the_upload_says_so_and_leaves_no_row(s3: S3) -> None:
-    s3.server.pause()
+    s3.pause()
     with pytest.raises(UploadRefused, match="did not take the file"):
         upload()
     assert not DataFile.objects.exists()
-    s3.server.resume()
+    s3.resume()
     DiscardedObject.objects.update(due_at=timezone.now())
     assert remove_discarded() == 1
 
@@ -158,10 +158,10 @@ def test_refused_storage_keeps_the_log_and_names_the_reason(
 
 def test_log_is_said_to_be_unreadable_while_the_storage_is_away(s3: S3) -> None:
     run = parsed(upload())
-    s3.server.pause()
+    s3.pause()
     with pytest.raises(LogUnavailable, match="try again later"):
         open_log(run)
-    s3.server.resume()
+    s3.resume()
     s3.server.client().delete_object(Bucket=s3.server.bucket, Key=f"{s3.prefix}/{run.log_file.name}")
     with pytest.raises(LogUnavailable, match="no longer in storage"):
         open_log(run)
@@ -173,12 +173,12 @@ def test_file_deleted_while_the_storage_is_away_goes_later(
     run = parsed(upload())
     with django_capture_on_commit_callbacks() as callbacks:
         delete_file(run.data_file)
-    s3.server.pause()
+    s3.pause()
     for callback in callbacks:
         callback()
     waiting = set(DiscardedObject.objects.values_list("name", flat=True))
     assert {run.data_file.file.name, run.log_file.name, run.findings_file.name} < waiting
-    s3.server.resume()
+    s3.resume()
     assert remove_discarded() == len(waiting)
     assert s3.objects() == {}
 
@@ -236,7 +236,7 @@ def test_spool_is_kept_through_a_second_attempt_of_another_process(s3: S3) -> No
     with Spool(run.uuid).locked() as ours:
         assert ours
         assert not retry_upload(run)  # somebody else is at it
-    s3.server.resume()
+    s3.resume()
     assert retry_upload(run)
     assert perform(run.uuid) is None
 

@@ -15,7 +15,8 @@ from django.db import connection
 from parselogs.errors import UploadRefused
 from parselogs.models import DataFile, DiscardedObject, ParseFileMeta
 from parselogs.uploads import accept, limits_sentence, shown_name
-from tests.parselogs.files import parsed, upload, users
+from tests.parselogs.files import again, log_of, parsed, upload, users
+from tests.parselogs.parsers.collect import archive
 
 pytestmark = pytest.mark.django_db
 
@@ -155,3 +156,28 @@ def test_storage_that_does_not_answer_refuses_and_leaves_no_row(monkeypatch: pyt
 
 def test_sentence_of_the_limits_says_both() -> None:
     assert limits_sentence() == "CSV files, or zip archives of them, of at most 1,024 MB."
+
+
+ENROLLED = "user_id,course_id,role,status\nstranger,C1,student,active\n"
+
+
+def test_an_archive_that_is_said_to_be_complete_may_refer_to_nothing_else() -> None:
+    content = archive({"users.csv": users(1, wrong=0), "enrollments.csv": ENROLLED})
+    unsaid = parsed(upload(content, "autumn.zip"))
+    assert unsaid.finding_counts == {"reference_absent": 1}
+
+    said = accept(io.BytesIO(content), "autumn.zip", self_contained=True, send=False)
+    assert said.duplicate
+    run = parsed(again(said.data_file))
+    assert run.finding_counts == {"reference_missing": 1}
+    assert "said to hold everything" in log_of(run)
+
+    accept(io.BytesIO(content), "autumn.zip", send=False)  # says nothing of it
+    assert parsed(again(said.data_file)).finding_counts == {"reference_missing": 1}
+    accept(io.BytesIO(content), "autumn.zip", self_contained=False, send=False)
+    assert parsed(again(said.data_file)).finding_counts == {"reference_absent": 1}
+
+
+def test_a_new_archive_can_be_said_to_be_complete() -> None:
+    content = archive({"users.csv": users(1, wrong=0), "enrollments.csv": ENROLLED})
+    assert parsed(upload(content, "autumn.zip", self_contained=True)).rows_rejected == 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
+import stat
 import sys
+from argparse import BooleanOptionalAction
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,12 @@ class Command(BaseCommand):
         parser.add_argument("paths", metavar="PATH", nargs="+", type=Path, help=limits_sentence())
         parser.add_argument("--wait", action="store_true", help="wait for the end of runs that a worker does")
         parser.add_argument(
+            "--self-contained",
+            action=BooleanOptionalAction,
+            help="whether archives hold all that their rows refer to: what they lack is an error then, and"
+            " otherwise a warning",
+        )
+        parser.add_argument(
             "--log-level",
             default=ParseFileMeta.LogLevel.INFO,
             choices=ParseFileMeta.LogLevel.values,
@@ -49,7 +56,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Parse, then leave with 0 fine, 1 a run failed or rejected rows, 2 a file is not taken."""
-        paths: list[Path] = options["paths"]
+        paths = list(dict.fromkeys(options["paths"]))
         _check(paths)
         try:
             with terminable():
@@ -68,7 +75,7 @@ class Command(BaseCommand):
         by_worker = worker_answers()
         runs = []
         for path in paths:
-            accepted, run = _taken(path, options["log_level"])
+            accepted, run = _taken(path, options)
             runs.append((path, accepted, run))
             if by_worker:
                 send_all([run])
@@ -103,11 +110,14 @@ class Command(BaseCommand):
 def _check(paths: list[Path]) -> None:
     """Look at all files before anything is done with one."""
     for path in paths:
-        if path.is_dir():
-            raise CommandError(f"{path} is a folder: name the files in it.", returncode=2)
         try:
-            with path.open("rb") as file:
-                check(path.name, os.fstat(file.fileno()).st_size)
+            found = path.stat()
+            if stat.S_ISDIR(found.st_mode):
+                raise CommandError(f"{path} is a folder: name the files in it.", returncode=2)
+            if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device has no end
+                raise CommandError(f"{path} is no ordinary file: save what it gives first.", returncode=2)
+            check(path.name, found.st_size)
+            path.open("rb").close()
         except FileNotFoundError:
             said = f"There is no file {path}: see whether it is spelled right."
             raise CommandError(said, returncode=2) from None
@@ -117,13 +127,14 @@ def _check(paths: list[Path]) -> None:
             raise CommandError(f"{path}: {error}", returncode=2) from None
 
 
-def _taken(path: Path, log_level: str) -> tuple[Accepted, ParseFileMeta]:
+def _taken(path: Path, options: dict[str, Any]) -> tuple[Accepted, ParseFileMeta]:
     """Put a file on record and return its queued run, which nobody was told of yet."""
-    trigger = ParseFileMeta.Trigger.COMMAND
+    trigger, complete = ParseFileMeta.Trigger.COMMAND, options["self_contained"]
+    run_options = {"log_level": options["log_level"], "send": False}
     try:
         with path.open("rb") as file:
-            accepted = accept(file, path.name, trigger=trigger, log_level=log_level, send=False)
-        run = accepted.run or queue(accepted.data_file, trigger, log_level=log_level, send=False)
+            accepted = accept(file, path.name, trigger=trigger, self_contained=complete, **run_options)
+        run = accepted.run or queue(accepted.data_file, trigger, **run_options)
     except (UploadRefused, RunActive) as error:
         raise CommandError(f"{path}: {error}") from None
     return accepted, run

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from easel.interrupts import terminable
 from parselogs.models import DataFile, ParseFileMeta, ParseMeta
 from parselogs.parsing import perform
-from parselogs.reparse import NothingToReparse, Scope, TooManyFiles, plan, progress_of, reparse
+from parselogs.reparse import NothingToReparse, Plan, Scope, TooManyFiles, plan, progress_of, reparse
 from parselogs.runs import send_all
 from parselogs.waiting import wait_for, worker_answers
 
@@ -85,6 +85,8 @@ class Command(BaseCommand):
             states = ", ".join(
                 f"{count:,} {state.replace('_', ' ')}" for state, count in so_far.states.items()
             )
+            for left_out in Plan((), batch.scope.get("skipped", {})).cannot:
+                self.stdout.write(f"{left_out}.")
             self.stdout.write(f"Batch {batch.pk}, {so_far.total:,} runs: {states}.")
         if so_far.unsuccessful:
             sys.exit(1)

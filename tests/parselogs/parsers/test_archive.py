@@ -126,3 +126,11 @@ def test_what_the_report_raises_ends_the_parse(content: bytes) -> None:
         parse(Upload("users.csv", len(content), opened), Cancelled())
     assert streams
     assert all(stream.closed for stream in streams)
+
+
+def test_what_systems_leave_behind_does_not_count_against_the_limit() -> None:
+    junk = {f"__MACOSX/._{number}.csv": "x" for number in range(5)}
+    limits = Limits(max_entries=1)
+    assert collect(archive({**junk, "users.csv": USERS}), limits=limits).codes == []
+    more = archive({**junk, "users.csv": USERS, "more.csv": USERS})
+    assert collect(more, limits=limits).codes == ["archive_too_many_entries"]

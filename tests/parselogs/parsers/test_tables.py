@@ -176,3 +176,21 @@ def test_a_table_of_ones_own_is_asked_first() -> None:
     assert report.files[0][1:] == ("rooms", "timetable", "1")
     assert [(each.code, each.row) for each in report.findings] == [("value_not_allowed", 3)]
     assert Registry([rooms]).recognise(["user_id", "login_id"]) is None
+
+
+def test_cells_that_a_row_lacks_are_blank() -> None:
+    report = collect("user_id,login_id,status,full_name,email\nU1,ann,active,Ann\nU2,bo\n")
+    assert [(one.code, one.row, one.column) for one in report.findings] == [
+        ("too_few_cells", 2, None),
+        ("too_few_cells", 3, None),
+        ("missing_value", 3, "status"),
+        ("no_name", 3, None),
+    ]
+    assert report.total == (2, 1, 1)
+
+
+def test_an_id_of_a_row_that_lacks_cells_is_known_to_others() -> None:
+    users = "user_id,login_id,status,full_name,email\nU1,ann,active,Ann\n"
+    enrollments = "course_id,user_id,role,status\nC1,U1,student,active\n"
+    report = collect(archive({"users.csv": users, "enrollments.csv": enrollments}))
+    assert report.codes == ["too_few_cells"]
