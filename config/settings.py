@@ -290,11 +290,14 @@ ALERT_ALLOWED_INSECURE_HOSTS = env.list("ALERT_ALLOWED_INSECURE_HOSTS", default=
 ALERT_ERROR_RATE_PERCENT = env.float("ALERT_ERROR_RATE_PERCENT", default=10.0)
 ALERT_ERROR_RATE_HOURS = env.float("ALERT_ERROR_RATE_HOURS", default=6.0)
 INCIDENT_DAYS = env.int("INCIDENT_DAYS", default=730)
-# Who says what is wrong beyond how runs end, by kind of incident.
-INCIDENT_SOURCES = {
-    "stale": "canvas.incident_sources.broken_promises_of_freshness",
-    "error_rate": "syncmetrics.alerts.incidents.error_rates",
-}
+# What can go wrong and who finds it: one table of syncmetrics.alerts.kinds.IncidentKind per app.
+INCIDENT_KINDS = [
+    "syncmetrics.alerts.incidents.KINDS",
+    "syncmetrics.jobs.failures.KINDS",
+    "canvas.incident_sources.KINDS",
+    "logmonitor.incident_sources.KINDS",
+    "parselogs.incident_sources.KINDS",
+]
 # The mail server of reports, such as smtp+tls://user:password@mail.example.edu:587; empty: none is sent.
 MAIL_SERVER_SET = bool(env.str("EMAIL_URL", default=""))
 vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or "dummymail://"))

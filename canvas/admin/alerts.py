@@ -19,17 +19,19 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminPasswordWidget
 
-from canvas.access import MAY_SYNC
+from canvas.access import MAY_SYNC, is_unlimited
 from canvas.admin.limited import LimitedAdmin
 from canvas.models import Connection
 from syncmetrics.actions import ActingAdmin, Action, Outcome
 from syncmetrics.admin.runs import run_link
 from syncmetrics.alerts.deliveries import broken_channels, try_channel
-from syncmetrics.alerts.incidents import end
+from syncmetrics.alerts.incidents import mark_as_over
+from syncmetrics.alerts.kinds import kinds, titles
 from syncmetrics.alerts.sender import NotSent, check_url
 from syncmetrics.display import (
     BAD,
@@ -41,12 +43,13 @@ from syncmetrics.display import (
     ReadOnlyAdmin,
     ago,
     badge,
-    duration,
+    link,
     moment,
     one_line,
     yes_or_no,
 )
-from syncmetrics.models import AlertChannel, AlertDelivery, Incident, Kind, ReportRecipient
+from syncmetrics.jobs.failures import failing_schedules
+from syncmetrics.models import AlertChannel, AlertDelivery, Incident, ReportRecipient
 from syncmetrics.reports.content import STARTS, content_of, last_period
 from syncmetrics.reports.sending import failed_sendings, send_to
 
@@ -79,7 +82,7 @@ class OpenFilter(DropdownFilter):  # type: ignore[misc]  # the theme has no type
 
 def close_incident(request: HttpRequest, incident: Incident, asked: dict[str, Any]) -> Outcome:
     """End an incident that will not recover by itself, such as that of a connection nobody syncs any more."""
-    if not end(incident, "Closed by hand.", timezone.now(), tell=False):
+    if not mark_as_over(incident):
         return Outcome("It was over already.", level=messages.WARNING)
     return Outcome("The incident is closed; nobody is sent a message.", "Closed the incident.")
 
@@ -95,11 +98,11 @@ class IncidentAdmin(LimitedAdmin, ActingAdmin, ReadOnlyAdmin):
             permission=MAY_SYNC,
             perform=close_incident,
             offered=lambda incident: incident.ended_at is None,
-            question="It counts as over, and nobody is told. If it goes on, a new incident begins.",
+            question="It counts as over, and nobody is told. If it happens anew, a new incident begins.",
             in_lists=True,
         ),
     )
-    list_display = ("state", "kind_of", "about", "since", "lasted", "latest_run", "told")
+    list_display = ("state", "kind_of", "about", "since", "lasted", "look_at", "told")
     list_display_links = ("kind_of", "about")
     list_filter = (OpenFilter, ("kind", ChoicesDropdownFilter))
     search_fields = ("about",)
@@ -111,7 +114,7 @@ class IncidentAdmin(LimitedAdmin, ActingAdmin, ReadOnlyAdmin):
     compressed_fields = False
     fieldsets = (
         (None, {"fields": (("state", "kind_of", "about"), "text", "ending")}),
-        ("When", {"fields": (("began", "ended"), ("lasted", "times"), "latest_run")}),
+        ("When", {"fields": (("began", "ended"), ("lasted", "times"), "look_at")}),
         ("Who was told", {"fields": ("messages_sent",)}),
     )
     readonly_fields = (
@@ -124,7 +127,7 @@ class IncidentAdmin(LimitedAdmin, ActingAdmin, ReadOnlyAdmin):
         "ended",
         "lasted",
         "times",
-        "latest_run",
+        "look_at",
         "messages_sent",
     )
 
@@ -165,11 +168,13 @@ class IncidentAdmin(LimitedAdmin, ActingAdmin, ReadOnlyAdmin):
     @display(description="lasted")
     def lasted(self, incident: Incident) -> SafeString | str:
         """Return how long it went on, or has been going on."""
-        return duration(((incident.ended_at or timezone.now()) - incident.started_at).total_seconds())
+        return one_line(timesince(incident.started_at, incident.ended_at or timezone.now()))
 
-    @display(description="latest run")
-    def latest_run(self, incident: Incident) -> SafeString | str:
-        """Return a link to the latest run that ended so."""
+    @display(description="look at")
+    def look_at(self, incident: Incident) -> SafeString | str:
+        """Return a link to the latest run that ended so, or to the page of what it happened to."""
+        if incident.page:
+            return link(incident.page, incident.about)
         return run_link(incident.run)
 
     @display(description="told")
@@ -198,9 +203,6 @@ def _standing(delivery: AlertDelivery) -> SafeString:
 # --- channels -------------------------------------------------------------------------------------
 
 
-WHEN = ("on_failed", "on_partial", "on_lost", "on_stale", "on_error_rate", "error_rate_percent")
-
-
 class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
     """A channel. Nothing typed into `url` is ever shown again."""
 
@@ -211,6 +213,9 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text="As apprise writes it, such as slack://TokenA/TokenB/TokenC, mailtos://… or jsons://…;"
         " docs/alerts.md has the list. Stored encrypted, never shown again.",
     )
+    tells_when = forms.MultipleChoiceField(
+        required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget, label="Tell when"
+    )
     connections = forms.MultipleChoiceField(
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
@@ -220,11 +225,14 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = AlertChannel
-        fields = ("name", "enabled", *WHEN)
+        fields = ("name", "enabled", "error_rate_percent")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         connections = Connection.objects.order_by("name").values_list("pk", "name")
+        if field := self.fields.get("tells_when"):
+            field.choices = [(kind.key, kind.when) for kind in kinds().values()]  # type: ignore[attr-defined]
+            field.initial = [key for key in kinds() if key not in self.instance.muted_kinds]
         if field := self.fields.get("connections"):
             field.choices = [(str(key), name) for key, name in connections]  # type: ignore[attr-defined]
             field.initial = [str(key) for key in self.instance.connection_keys]
@@ -249,6 +257,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
         channel: AlertChannel = self.instance
         if url := self.cleaned_data["url"]:
             channel.url, channel.last_error = url, ""
+        channel.muted_kinds = sorted(set(kinds()).difference(self.cleaned_data["tells_when"]))
         channel.connection_keys = sorted(int(key) for key in self.cleaned_data["connections"])
         saved: AlertChannel = super().save(commit)
         return saved
@@ -286,8 +295,8 @@ class ChannelAdmin(LimitedAdmin, ActingAdmin, ConsoleAdmin):
     fieldsets = (
         (None, {"fields": ("name", "url", "enabled")}),
         (
-            "Tell when",
-            {"fields": (*WHEN, "connections")},
+            "What it hears of",
+            {"fields": ("tells_when", "error_rate_percent", "connections")},
         ),
         ("How it does", {"fields": (("state", "service"), ("sent", "failed"), "last_error")}),
     )
@@ -298,12 +307,12 @@ class ChannelAdmin(LimitedAdmin, ActingAdmin, ConsoleAdmin):
         sets = (what, when, how) if obj else (what, when)
         if self.has_change_permission(request, obj) or not obj:
             return sets
-        tell = {"fields": (*WHEN, "of_connections")}
-        return ((None, {"fields": ("name", "enabled")}), ("Tell when", tell), how)
+        tell = {"fields": ("tells_of", "error_rate_percent", "of_connections")}
+        return ((None, {"fields": ("name", "enabled")}), ("What it hears of", tell), how)
 
     def get_readonly_fields(self, request: HttpRequest, obj: AlertChannel | None = None) -> Any:
-        """Add the connections in words for who only looks."""
-        return (*self.readonly_fields, "of_connections")
+        """Add what it tells of in words for who only looks."""
+        return (*self.readonly_fields, "tells_of", "of_connections")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Look up the names of all connections once for the list."""
@@ -331,8 +340,8 @@ class ChannelAdmin(LimitedAdmin, ActingAdmin, ConsoleAdmin):
     @display(description="tells of")
     def tells_of(self, channel: AlertChannel) -> str:
         """Return the kinds it is told of."""
-        kinds = [kind.label for kind in Kind if getattr(channel, f"on_{kind.value}")]
-        return "everything" if len(kinds) == len(Kind) else ", ".join(kinds) or "nothing"
+        told = [title for key, title in titles() if key not in channel.muted_kinds]
+        return "everything" if len(told) == len(titles()) else ", ".join(told) or "nothing"
 
     @display(description="of connections")
     def of_connections(self, channel: Any) -> str:
@@ -464,8 +473,11 @@ def _problem_of(recipient: ReportRecipient) -> str:
 
 
 def alert_problems(request: HttpRequest) -> Iterator[dict[str, Any]]:
-    """Yield, for the home page, which channels do not work and which reports were not sent."""
+    """Yield, for the home page, which schedules fail, channels do not work and reports were not sent."""
     pages = admin.site.get_model_admin
+    if pages(Incident).has_view_permission(request) and is_unlimited(request.user):
+        for failing in failing_schedules(timezone.now()):
+            yield {"badge": badge(failing.about, CARE), "text": failing.text, "url": failing.page}
     if pages(AlertChannel).has_view_permission(request):
         for channel in broken_channels():
             yield _problem(

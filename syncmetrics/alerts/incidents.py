@@ -1,15 +1,14 @@
 """Incidents: opened by runs that end badly and by what sources find, closed when that is over.
 
 A sync knows nothing of them. `watch`, which beat asks for every minute, looks at runs that have ended since
-and asks each source of INCIDENT_SOURCES what is wrong now. Several workers may do so at once without harm:
-a run is reviewed once, and one incident of a kind and subject is open.
+and asks the source of each kind of INCIDENT_KINDS what is wrong now. Several workers may do so at once
+without harm: a run is reviewed once, and one incident of a kind and subject is open.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,10 +16,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Max, Q, QuerySet, Sum
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from syncmetrics.alerts.deliveries import announce, announce_end, announce_higher
-from syncmetrics.models import AlertChannel, Incident, Kind, RunReview, SyncRun
+from syncmetrics.alerts.kinds import Finding, IncidentKind, Source, kinds
+from syncmetrics.models import AlertChannel, Incident, RunReview, SyncRun
 
 BAD_ENDS = (SyncRun.Status.FAILED, SyncRun.Status.PARTIAL, SyncRun.Status.LOST)
 """A cancelled run is nobody's trouble: somebody wanted it."""
@@ -31,43 +30,22 @@ EVERYTHING = "all"
 LOOK_BACK = timedelta(days=7)
 """Runs that began before this are history: nobody is told of them now."""
 
+ERROR_RATE = "error_rate"
+BY_HAND = "Closed by hand."
+
 ENOUGH_REQUESTS = 50
 """Of fewer requests no rate is told."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is wrong now.
-
-    `subject` names what it happens to, the same each time; `about` is that in words, `text` what was found.
-    `connections` are the keys of those it touches: a channel that hears of some connections only is told
-    if one of them is among these. `error_rate` is the percentage of requests that failed, where that is what
-    is wrong: a channel may want to hear of high ones only.
-    """
-
-    kind: str
-    subject: str
-    about: str
-    text: str
-    since: datetime
-    instance_key: int | None = None
-    connection_key: int | None = None
-    connections: frozenset[int] = field(default_factory=frozenset)
-    error_rate: float | None = None
-
-
-Source = Callable[[datetime], Iterable[Finding]]
-"""Says what is wrong of one kind at a moment; what it does not find any more has recovered."""
-
-
 def watch(now: datetime | None = None) -> None:
     """Open what went wrong since the last look, and close what is over."""
     now = now or timezone.now()
     review_runs(now)
-    for kind, path in settings.INCIDENT_SOURCES.items():
-        _ask(kind, import_string(path), now)
+    for kind in kinds().values():
+        if kind.source:
+            _ask(kind.key, kind.source, now)
 
 
 def review_runs(now: datetime) -> None:
@@ -98,17 +76,24 @@ def begin(finding: Finding, run: SyncRun | None = None) -> Incident:
                 "instance_key": finding.instance_key,
                 "connection_key": finding.connection_key,
                 "run": run,
+                "page": finding.page,
             },
         )
         if made:
             announce(incident, finding.connections, finding.error_rate)
-        elif finding.error_rate is not None:
-            if announce_higher(incident, finding.connections, finding.error_rate):
-                Incident.objects.filter(pk=incident.pk).update(text=finding.text)
-        elif run:
-            open_one = Incident.objects.filter(pk=incident.pk)
-            open_one.update(run=run, text=finding.text, times=F("times") + 1)
+        else:
+            _go_on(incident, finding, run)
     return incident
+
+
+def open_subjects(kind: str) -> set[str]:
+    """Return the subjects of the incidents of a kind that go on."""
+    return set(Incident.objects.filter(kind=kind, ended_at=None).values_list("subject", flat=True))
+
+
+def mark_as_over(incident: Incident) -> bool:
+    """Close an incident that will not recover by itself; nobody is told. False when it was over already."""
+    return end(incident, BY_HAND, timezone.now(), tell=False)
 
 
 def end(incident: Incident, ending: str, when: datetime, *, tell: bool = True) -> bool:
@@ -119,6 +104,17 @@ def end(incident: Incident, ending: str, when: datetime, *, tell: bool = True) -
         if ended and tell:
             announce_end(incident)
     return bool(ended)
+
+
+def _go_on(incident: Incident, finding: Finding, run: SyncRun | None) -> None:
+    """Keep what was found last of an incident that goes on; tell who wants to hear of it only now."""
+    news: dict[str, Any] = {"run": run, "times": F("times") + 1} if run else {}
+    if finding.text and finding.text != incident.text:
+        news["text"] = finding.text
+    if news:
+        Incident.objects.filter(pk=incident.pk).update(**news)
+    if finding.error_rate is not None:
+        announce_higher(incident, finding.connections, finding.error_rate)
 
 
 def _judge(run: SyncRun) -> None:
@@ -175,16 +171,26 @@ WORDS: Mapping[str, str] = {
 def _ask(kind: str, source: Source, now: datetime) -> None:
     """Open what a source finds and close what it finds no more; a source that fails changes nothing."""
     try:
-        found = list(source(now))
+        _compare(kind, list(source(now)), now)
     except Exception:  # one broken source must not silence the others
         log.exception("What is wrong of the kind %s could not be found out.", kind)
-        return
-    for finding in found:
-        begin(finding)
+
+
+def _compare(kind: str, found: Collection[Finding], now: datetime) -> None:
     subjects = {finding.subject for finding in found}
+    over = _marked_as_over(kind, subjects - open_subjects(kind))
+    for finding in found:
+        if finding.subject not in over or over[finding.subject] < finding.since:
+            begin(finding)
     for incident in Incident.objects.filter(kind=kind, ended_at=None):
         if incident.subject not in subjects:
             end(incident, "It is as it should be again.", now)
+
+
+def _marked_as_over(kind: str, subjects: Collection[str]) -> dict[str, datetime]:
+    """Return when a person marked incidents of these subjects as over: what began before stays so."""
+    marked = Incident.objects.filter(kind=kind, subject__in=subjects, ending=BY_HAND).order_by()
+    return dict(marked.values_list("subject").annotate(Max("ended_at")))
 
 
 def error_rates(now: datetime) -> Iterator[Finding]:
@@ -194,20 +200,18 @@ def error_rates(now: datetime) -> Iterator[Finding]:
     ALERT_ERROR_RATE_PERCENT. Of too few requests nothing is concluded: an incident that is open stays so.
     """
     hours, channels = settings.ALERT_ERROR_RATE_HOURS, list(AlertChannel.objects.filter(enabled=True))
-    open_ones = set(
-        Incident.objects.filter(kind=Kind.ERROR_RATE, ended_at=None).values_list("subject", flat=True)
-    )
+    open_ones = open_subjects(ERROR_RATE)
     for row in _requests_since(now - timedelta(hours=hours)):
         made, failed, key = row["made"] or 0, row["failed"] or 0, row["connection_key"]
         subject, share = f"connection:{key}", 100 * failed / made if made else 0.0
         limit = _limit(channels, frozenset({key}))
         if (made >= ENOUGH_REQUESTS and share > limit) or (made < ENOUGH_REQUESTS and subject in open_ones):
             yield Finding(
-                kind=Kind.ERROR_RATE,
+                kind=ERROR_RATE,
                 subject=subject,
                 about=row["name"],
                 text=f"{share:.1f} % of {made:,} requests failed in {hours:g} h.",
-                since=now,
+                since=min(row["ended"], now),
                 instance_key=row["instance"],
                 connection_key=key,
                 connections=frozenset({key}),
@@ -219,7 +223,7 @@ def error_rates(now: datetime) -> Iterator[Finding]:
 
 def _limit(channels: Iterable[AlertChannel], connections: frozenset[int]) -> float:
     """Return the lowest percentage that anybody wants to hear of for these connections."""
-    own = (one.error_rate for one in channels if one.wants(Kind.ERROR_RATE, connections))
+    own = (one.error_rate for one in channels if one.wants(ERROR_RATE, connections))
     return min(own, default=settings.ALERT_ERROR_RATE_PERCENT)
 
 
@@ -235,6 +239,7 @@ def _requests_since(since: datetime) -> Iterable[Mapping[str, Any]]:
             failed=Sum("api_calls_failed"),
             name=Max("connection_name"),
             instance=Max("instance_key"),
+            ended=Max("sync_end_time"),
         )
     )
 
@@ -242,4 +247,35 @@ def _requests_since(since: datetime) -> Iterable[Mapping[str, Any]]:
 def _not_measured(subjects: Iterable[str], now: datetime) -> Iterator[Finding]:
     """Yield again what is open of connections that made no request at all meanwhile."""
     for subject in subjects:
-        yield Finding(kind=Kind.ERROR_RATE, subject=subject, about="", text="", since=now)
+        yield Finding(kind=ERROR_RATE, subject=subject, about="", text="", since=now)
+
+
+KINDS = (
+    IncidentKind(
+        key=SyncRun.Status.FAILED,
+        title="Sync failed",
+        when="a sync fails",
+        to_do="Open the run, read its error and its failed steps; mend the cause and press Resume.",
+    ),
+    IncidentKind(
+        key=SyncRun.Status.PARTIAL,
+        title="Sync partial",
+        when="a sync is partial",
+        to_do="Open the run and look at its failed steps; the rest was kept. Resume repeats only those.",
+    ),
+    IncidentKind(
+        key=SyncRun.Status.LOST,
+        title="Sync lost",
+        when="a sync is lost",
+        to_do="Its process ended without a word. See that the worker runs; most such syncs are resumed by"
+        " themselves, others by pressing Resume.",
+    ),
+    IncidentKind(
+        key=ERROR_RATE,
+        title="Many requests fail",
+        when="many requests fail",
+        to_do="Open the latest runs and see which requests fail; often Canvas is ill, or a token lost"
+        " rights.",
+        source=error_rates,
+    ),
+)

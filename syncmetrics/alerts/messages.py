@@ -9,20 +9,13 @@ from django.conf import settings
 from django.utils.timesince import timesince
 
 from easel.redaction import clean, redact
+from syncmetrics.alerts.kinds import to_do
 from syncmetrics.alerts.sender import Message
-from syncmetrics.models import AlertDelivery, Incident, Kind
+from syncmetrics.models import AlertDelivery, Incident
 
 TEXT_CHARACTERS = 300
-
-TO_DO: Mapping[str, str] = {
-    Kind.FAILED: "Open the run, read its error and its failed steps; mend the cause and press Resume.",
-    Kind.PARTIAL: "Open the run and look at its failed steps; the rest was kept. Resume repeats only those.",
-    Kind.LOST: "Its process ended without a word. See that the worker runs; most such syncs are resumed by"
-    " themselves, others by pressing Resume.",
-    Kind.STALE: "See why no sync has completed: Runs, Schedules, and the connection's token.",
-    Kind.ERROR_RATE: "Open the latest runs and see which requests fail; often Canvas is ill, or a token lost"
-    " rights.",
-}
+MOST_LINES = 20
+"""More incidents than this are not named in one message: services refuse long ones."""
 
 # A text from Canvas calls nobody: services read <!channel> and @everyone as names to ring.
 _CALLS = str.maketrans({"<": "(", ">": ")", "@": "(at)"})
@@ -61,12 +54,14 @@ def message_of_many(deliveries: Sequence[AlertDelivery]) -> Message:
     lines = [
         f"- {'Recovered: ' if each.what == AlertDelivery.What.RECOVERED else ''}{_title(each.incident)},"
         f" {moment(each.incident.ended_at or each.incident.started_at)}"
-        for each in deliveries
+        for each in deliveries[:MOST_LINES]
     ]
+    if len(deliveries) > MOST_LINES:
+        lines.append(f"and {len(deliveries) - MOST_LINES} more.")
+    over = all(each.what == AlertDelivery.What.RECOVERED for each in deliveries)
     where = f"{settings.CONSOLE_URL}/admin/syncmetrics/incident/" if settings.CONSOLE_URL else "Incidents"
-    return Message(
-        f"Easel: {len(deliveries)} alerts at once", "\n".join([*lines, f"See: {where}"]), "failure"
-    )
+    title, kind = f"Easel: {len(deliveries)} alerts at once", "success" if over else "failure"
+    return Message(title, "\n".join([*lines, f"See: {where}"]), kind)
 
 
 def test_message(name: str) -> Message:
@@ -86,7 +81,7 @@ def _began(incident: Incident) -> dict[str, str]:
         "What": plain(incident.text),
         "Since": moment(incident.started_at),
         "See": page_of(incident),
-        "Do": TO_DO[incident.kind],
+        "Do": to_do(incident.kind),
     }
 
 

@@ -9,17 +9,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from easel import encryption
+from syncmetrics.alerts.kinds import titles
 from syncmetrics.models.runs import SyncRun
-
-
-class Kind(models.TextChoices):
-    """What can go wrong. The first three are how a run ended, by the same words."""
-
-    FAILED = "failed", "Sync failed"
-    PARTIAL = "partial", "Sync partial"
-    LOST = "lost", "Sync lost"
-    STALE = "stale", "Promise of freshness broken"
-    ERROR_RATE = "error_rate", "Many requests fail"
 
 
 class AlertChannel(models.Model):
@@ -29,11 +20,9 @@ class AlertChannel(models.Model):
     url_ciphertext = models.TextField(editable=False)
     service = models.CharField(max_length=100, editable=False, blank=True)
     enabled = models.BooleanField(default=True)
-    on_failed = models.BooleanField("a sync fails", default=True)
-    on_partial = models.BooleanField("a sync is partial", default=True)
-    on_lost = models.BooleanField("a sync is lost", default=True)
-    on_stale = models.BooleanField("a promise of freshness is broken", default=True)
-    on_error_rate = models.BooleanField("many requests fail", default=True)
+    muted_kinds = models.JSONField(
+        default=list, blank=True, help_text="Kinds of incidents it is not told of."
+    )
     error_rate_percent = models.FloatField(
         "many are more than",
         null=True,
@@ -81,14 +70,14 @@ class AlertChannel(models.Model):
         `error_rate`: the percentage of requests that failed, where that is what is told.
         """
         chosen = set(self.connection_keys)
-        told = bool(getattr(self, f"on_{kind}")) and (not chosen or not chosen.isdisjoint(connections))
+        told = kind not in self.muted_kinds and (not chosen or not chosen.isdisjoint(connections))
         return told and (error_rate is None or error_rate > self.error_rate)
 
 
 class Incident(models.Model):
     """Something that went wrong, from its start to its recovery; only one of a kind and subject is open."""
 
-    kind = models.CharField(max_length=20, choices=Kind.choices)
+    kind = models.CharField(max_length=20, choices=titles)
     subject = models.CharField(max_length=300, help_text="What it happens to, as one key.")
     instance_key = models.BigIntegerField(null=True, blank=True)
     connection_key = models.BigIntegerField(null=True, blank=True)
@@ -100,7 +89,10 @@ class Incident(models.Model):
     run = models.ForeignKey(
         SyncRun, null=True, blank=True, on_delete=models.SET_NULL, related_name="incidents"
     )
-    times = models.IntegerField("runs that ended so", default=1)
+    times = models.IntegerField("how often", default=1)
+    page = models.CharField(
+        max_length=300, blank=True, help_text="The path of the console's page where more is seen."
+    )
 
     class Meta:
         ordering = ["-started_at", "-pk"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
-from canvas.incident_sources import broken_promises_of_freshness
-from canvas.models import Promise, Scope
+from canvas.incident_sources import broken_promises_of_freshness, ending_tokens
+from canvas.models import Connection, Promise, Scope
 from syncmetrics.alerts.incidents import watch
 from syncmetrics.models import AlertChannel, AlertDelivery, Incident
 from tests.factories import ConnectionFactory, InstanceFactory
@@ -61,3 +62,43 @@ def test_it_is_an_incident_from_the_moment_it_broke_until_it_is_kept(terms):
     incident.refresh_from_db()
     assert incident.ended_at
     assert [one.what for one in told.all()] == ["began", "recovered"]
+
+
+@pytest.mark.parametrize(
+    ("days", "columns", "text"),
+    [
+        (13, {}, "The token ends on "),
+        (-1, {}, "The token ended on "),
+        (
+            300,
+            {"state": "rejected", "state_message": "Canvas says 401."},
+            "refuses the token: Canvas says 401.",
+        ),
+        (None, {"state": "rejected", "checked_at": None}, "refuses the token: it does not say why"),
+        (15, {}, ""),
+        (None, {}, ""),
+        (None, {"state": "unreachable"}, ""),
+    ],
+)
+def test_a_token_that_is_refused_or_ends_soon_is_found(days, columns, text):
+    now = timezone.now()
+    end = None if days is None else now + timedelta(days=days)
+    connection = ConnectionFactory(token_expires_at=end, **columns)
+    found = list(ending_tokens(now))
+
+    assert [one.text for one in found if text in one.text] == [one.text for one in found]
+    assert bool(found) is bool(text)
+    for one in found:
+        assert one.since <= now
+        assert one.connections == {connection.pk}
+        assert one.page == reverse("admin:canvas_connection_change", args=[connection.pk])
+
+
+def test_a_new_token_ends_the_incident(terms):
+    Connection.objects.update(token_expires_at=timezone.now() + timedelta(days=3))
+    watch()
+    assert Incident.objects.get(kind="token").ended_at is None
+    Connection.objects.update(token_expires_at=timezone.now() + timedelta(days=90))
+    watch()
+
+    assert Incident.objects.get(kind="token").ended_at
