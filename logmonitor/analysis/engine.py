@@ -60,7 +60,6 @@ class Analysis:
 
     def feed(self, name: str, log: str, lines: Sequence[bytes], selection: Selection) -> None:
         """Count lines of one file of one log."""
-        self.bytes_read += sum(map(len, lines))
         records = decode_lines(log, lines, lambda kind, number: self.note(name, kind, number))
         records = selection.pick(log, records)
         if records:
@@ -126,8 +125,9 @@ def count_stretch(stretch: Stretch, selection: Selection, part: Analysis) -> Non
     """Count what one stretch of a file holds, in addition to what was counted before."""
     part.tallies.progress.begin_part()
     for log, name, stream in each_log(stretch, lambda kind, number: part.note(stretch.source.name, kind)):
-        for lines in blocks(stream, lambda kind, number: part.note(name, kind, number)):  # noqa: B023
+        for lines, size in blocks(stream, lambda kind, number: part.note(name, kind, number)):  # noqa: B023
             part.feed(name, log, lines, selection)
+            part.bytes_read += size
 
 
 # --- on several cores --------------------------------------------------------------------------------

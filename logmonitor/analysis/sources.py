@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +32,9 @@ ROUNDS = 10
 BOMB_RATIO = 200
 BOMB_BYTES = 256 << 20
 """A compressed file that unpacks to more than both, absolutely and by its size, is read no further."""
+
+SPARE_FILES = 64
+"""How many files this process may still open beside the logs: pipes to its copies, a report."""
 
 _LOG = re.compile(rf"({'|'.join(LOGS)})\.log(?:[.\-_].*)?", re.DOTALL)
 _TAR = re.compile(r".*\.(?:tar|tar\.gz|tgz)(?:\.pending)?", re.DOTALL)
@@ -113,17 +118,31 @@ class Peeked:
 
 
 @dataclass(slots=True)
+class Room:
+    """How many bytes a file may still unpack to, all that is compressed in an archive together."""
+
+    left: int
+
+    @classmethod
+    def of(cls, source: Source) -> Room:
+        """Return what a file of its size may unpack to."""
+        return cls(max(BOMB_BYTES, BOMB_RATIO * source.size))
+
+
+@dataclass(slots=True)
 class Bounded:
     """Unpacked bytes, counted: TooLarge when they are more than logs pack into so little."""
 
     stream: gzip.GzipFile
-    limit: int
+    room: Room
 
     def read(self, size: int, /) -> bytes:
         """Return some bytes; unlike `GzipFile.read`, what stands before damage is returned, too."""
+        if self.room.left < 0:
+            raise TooLarge
         data = self.stream.read1(size)
-        self.limit -= len(data)
-        if self.limit < 0:
+        self.room.left -= len(data)
+        if self.room.left < 0:
             raise TooLarge
         return data
 
@@ -141,7 +160,7 @@ class Folder:
         self.problems: Problems = Counter()
         self._known: dict[Identity, Source] = {}
         self._stack = ExitStack()
-        _raise_file_limit()
+        self._most_files = _raise_file_limit()
         try:
             self._folder = self._open_folder(str(path), None)
             for _ in range(ROUNDS):  # until a look brings nothing new: files are renamed while we look
@@ -219,11 +238,22 @@ class Folder:
             file = os.open(name, flags, dir_fd=folder)
         except FileNotFoundError:
             return  # renamed since; the next look finds it
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.EMFILE:
+                raise self._too_many() from None
             self.problems[shown, "unreadable"] = 1
             return
+        if file >= self._most_files - SPARE_FILES:
+            os.close(file)
+            raise self._too_many()
         if not self._keep(Source(shown, log, file, *_about(file)), _CUT.fullmatch(name)):
             os.close(file)
+
+    def _too_many(self) -> FolderError:
+        return FolderError(
+            f"There are more logs in {self.path} than a process may open here ({self._most_files:,}): raise"
+            " `ulimit -n`, or move some of them into a folder of their own."
+        )
 
     def _keep(self, source: Source, cut: re.Match[str] | None) -> bool:
         """Take up an open file, unless it is one already; say whether it was."""
@@ -256,10 +286,12 @@ def log_of(name: str) -> str | None:
     return None if match is None or _TAR.fullmatch(name) or name.endswith(_UNFINISHED) else match[1]
 
 
-def _raise_file_limit() -> None:
+def _raise_file_limit() -> float:
+    """Allow this process as many open files as it may have, and return how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return inf if hard == resource.RLIM_INFINITY else hard
 
 
 # --- reading -----------------------------------------------------------------------------------------
@@ -280,15 +312,16 @@ def whole_lines_end(source: Source, start: int) -> int:
 def unpacked(source: Source, start: int = 0, end: int | None = None) -> Stream:
     """Return the bytes of a file as a stream; of a compressed one those it was made of."""
     raw = Reach(source.file, start, source.size if end is None else end)
-    return _gunzip(raw, source) if source.compressed else raw
+    return _gunzip(raw, Room.of(source)) if source.compressed else raw
 
 
-def _gunzip(raw: Any, source: Source) -> Bounded:
-    return Bounded(gzip.GzipFile(fileobj=raw, mode="rb"), max(BOMB_BYTES, BOMB_RATIO * source.size))
+def _gunzip(raw: Any, room: Room) -> Bounded:
+    return Bounded(gzip.GzipFile(fileobj=raw, mode="rb"), room)
 
 
 def log_files(source: Source, wrong: Wrong) -> Iterator[tuple[int, str, str, Stream]]:
     """Give place, log, name and bytes of each log file in an archive, in their order."""
+    room = Room.of(source)
     for place, member in enumerate(members(unpacked(source))):
         if place >= MOST_MEMBERS:
             raise TooLarge
@@ -297,26 +330,27 @@ def log_files(source: Source, wrong: Wrong) -> Iterator[tuple[int, str, str, Str
         if log is None or ".." in folders.split("/") or member.name.startswith("/"):
             wrong("foreign_member", 1)
             continue
-        yield place, log, f"{source.name}: {name}", _unpacked_member(member, source)
+        yield place, log, f"{source.name}: {name}", _unpacked_member(member, room)
 
 
-def _unpacked_member(member: Stream, source: Source) -> Stream:
+def _unpacked_member(member: Stream, room: Room) -> Stream:
     begin = member.read(len(_GZIP_MAGIC))
     raw = Peeked(begin, member)
-    return _gunzip(raw, source) if begin == _GZIP_MAGIC else raw
+    return _gunzip(raw, room) if begin == _GZIP_MAGIC else raw
 
 
-def blocks(stream: Stream, wrong: Wrong) -> Iterator[list[bytes]]:
-    """Give the lines of a stream, many at a time; `wrong(kind, 1)` hears of what cannot be read.
+def blocks(stream: Stream, wrong: Wrong) -> Iterator[tuple[list[bytes], int]]:
+    """Give the lines of a stream, many at a time, and their bytes; `wrong(kind, 1)` hears of what is lost.
 
     A line of more than MAX_LINE_BYTES is left out, never held. What stands before damage is given.
     """
     carry, too_long = b"", False
     for chunk in _chunks(stream, wrong):
-        lines = io.BytesIO(chunk).readlines()
+        lines, size = io.BytesIO(chunk).readlines(), len(carry) + len(chunk)
         if too_long or len(carry) + len(lines[0]) > MAX_LINE_BYTES:
             if not too_long:
                 wrong("too_long", 1)
+            size -= len(carry) + len(lines[0])
             carry, too_long = b"", not lines.pop(0).endswith(b"\n")
         if carry and lines:
             lines[0] = carry + lines[0]
@@ -324,9 +358,9 @@ def blocks(stream: Stream, wrong: Wrong) -> Iterator[list[bytes]]:
         if lines and not lines[-1].endswith(b"\n"):
             carry = lines.pop()
         if lines:
-            yield lines
+            yield lines, size - len(carry)
     if carry:
-        yield [carry]
+        yield [carry], len(carry)
 
 
 def _chunks(stream: Stream, wrong: Wrong) -> Iterator[bytes]:

@@ -9,6 +9,20 @@ from typing import Any
 RULE = "-"
 PLAIN_GAP = "  "
 
+PROBLEMS = {
+    "half_written": "the line was cut off",
+    "damaged": "the line is no JSON",
+    "foreign": "the line is no event of this log",
+    "wrong_type": "the event misses a field, or holds what it cannot",
+    "too_long": "the line has more than 1 MiB",
+    "truncated": "the file ends early; what stands before counts",
+    "damaged_file": "the file cannot be read further",
+    "bomb": "the file unpacks to far more than logs do",
+    "foreign_member": "the archive holds a file that is no log",
+    "unreadable": "the file may not be read, or is none",
+}
+"""What kept lines and files from being counted, in words."""
+
 Report = Mapping[str, Any]
 
 
@@ -49,8 +63,11 @@ def _input(report: Report) -> Section:
     facts += [("Files", read["files"]), ("Lines counted", read["lines"]), ("Bytes read", read["bytes"])]
     if read["duplicates"]:
         facts.append(("Files that repeat others, passed over", read["duplicates"]))
-    wrong = [(each["file"], each["kind"], each["count"]) for each in read["problems_by_file"]]
-    tables = [Table("Not counted", ("file", "problem", "times"), wrong)]
+    wrong = [
+        (each["file"], each["kind"], each["count"], PROBLEMS.get(each["kind"], ""))
+        for each in read["problems_by_file"]
+    ]
+    tables = [Table("Not counted", ("file", "problem", "times", "which means"), wrong)]
     tables.append(
         Table("Passed over, as others hold the same", ("file",), [[n] for n in read["counted_once"]])
     )
@@ -68,13 +85,17 @@ def _span(part: Report) -> tuple[str, str]:
 def _operations(title: str, part: Report) -> Section:
     runs = [
         (
-            *(run[name] for name in ("run", "connection", "mode", "started", "seconds")),
+            _id(run["run"]),
+            *(run[name] for name in ("connection", "mode", "started", "seconds")),
             run["status"] or "not ended",
             *(run[name] for name in ("courses", "assignments", "submissions", "requests", "rows_written")),
         )
         for run in part["runs"]
     ]
-    courses = [tuple(course.values()) for course in part["slowest_courses"]]
+    courses = [
+        (course["course"], _id(course["run"]), course["seconds"], course["state"])
+        for course in part["slowest_courses"]
+    ]
     return Section(
         title,
         [
@@ -153,8 +174,10 @@ def _database(title: str, part: Report) -> Section:
 
 
 def _errors(title: str, part: Report) -> Section:
-    names = ("ts", "run", "course", "error_class", "message")
-    recent = [tuple(each[name] for name in names) for each in part["recent"]]
+    recent = [
+        (each["ts"], _id(each["run"]), _id(each["course"]), each["error_class"], each["message"])
+        for each in part["recent"]
+    ]
     counts = (
         ("By user", "user", "by_user"),
         ("By course", "course", "by_course"),
@@ -173,10 +196,10 @@ def _errors(title: str, part: Report) -> Section:
 
 
 def _progress(title: str, part: Report) -> Section:
-    names = ("run", "connection", "percent", "courses_done", "courses", "rows", "seconds", "status")
+    names = ("connection", "percent", "courses_done", "courses", "rows", "seconds", "status")
     more = ("longest_stall_seconds", "stalled_from_second")
-    rows = [tuple(run[name] for name in (*names, *more)) for run in part["by_run"]]
-    columns = (*names[:3], "courses done", *names[4:7], "ended", "longest stall s", "from second")
+    rows = [(_id(run["run"]), *(run[name] for name in (*names, *more))) for run in part["by_run"]]
+    columns = ("run", *names[:2], "courses done", *names[3:6], "ended", "longest stall s", "from second")
     stalled = f"Runs that stood still for {part['stall_seconds']:,.0f} s"
     facts = [("Lines", part["lines"]), ("Runs", part["runs"]), (stalled, part["stalled_runs"]), _span(part)]
     return Section(title, facts, [Table("By run", columns, rows)])
@@ -189,6 +212,11 @@ _SECTIONS = {
     "errors": ("Errors", _errors),
     "progress": ("Progress", _progress),
 }
+
+
+def _id(number: Any) -> str | None:
+    """Return a number that names something: it is no amount, and gets no commas."""
+    return None if number is None else str(number)
 
 
 def _counted(counts: Mapping[str, int]) -> str:

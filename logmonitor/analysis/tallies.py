@@ -10,9 +10,10 @@ from heapq import nlargest
 from operator import add, attrgetter
 from typing import Any, Protocol, TypeVar
 
+from easel.paths import endpoint
 from logmonitor.analysis.durations import BUCKET_BITS, buckets_of
 from logmonitor.analysis.lines import Operation, Problem, Progress, Request, Write
-from logmonitor.analysis.wording import LONGEST_MESSAGE, endpoint, like
+from logmonitor.analysis.wording import LONGEST_MESSAGE, like
 
 MOST_KEYS = 5_000
 """How many users, courses, messages, runs and so on are told apart; the rarest beyond count together."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,13 +19,14 @@ from hypothesis import strategies as st
 from msgspec.structs import fields
 
 from easel.events import COMMON, EVENTS, LOGS
+from easel.paths import endpoint
 from logmonitor.analysis import engine, plan, sources, tallies
 from logmonitor.analysis.durations import RELATIVE_ERROR, buckets_of, percentile
 from logmonitor.analysis.lines import RECORDS, Operation, Problem, Progress, Request
 from logmonitor.analysis.selection import moment
 from logmonitor.analysis.tables import plain, sections
 from logmonitor.analysis.tallies import FLAGS, OperationsTally, ProblemsTally, RequestsTally, Stretch
-from logmonitor.analysis.wording import endpoint, like
+from logmonitor.analysis.wording import like
 from tests.logmonitor.log_folder import BEGIN, analysed, line, request, requests, write
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -424,6 +426,8 @@ def test_worker_that_dies_is_said(mixed: Path, monkeypatch: pytest.MonkeyPatch) 
     def die(*arguments: Any) -> None:
         if engine.os.getpid() != first:
             engine.os._exit(9)
+        while engine.multiprocessing.active_children():  # until it has taken its turn, too
+            time.sleep(0.01)
         count(*arguments)
 
     monkeypatch.setattr(engine, "count_stretch", die)

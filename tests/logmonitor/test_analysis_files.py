@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logmonitor.analysis import plan as plan_of_files
 from logmonitor.analysis import sources
 from logmonitor.analysis.engine import analyse
 from logmonitor.analysis.follow import Follower
@@ -111,6 +112,35 @@ def test_archive_of_a_files_beginning_counts_once(longer_first: bool, tmp_path: 
     write(tmp_path, API, long if longer_first else short)
     write_archive(tmp_path, "a.tar.gz", [(API, short if longer_first else long)])
     assert calls(tmp_path) == 30
+
+
+def test_each_of_many_files_that_begin_alike_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, other = requests(3000), requests(2000) + request(path="a") * 2000
+    archived = [
+        (f"{API}.{number}", content[: content.rindex(b"\n", 0, -number * 1000) + 1]) for number in range(1, 9)
+    ]
+    write_archive(tmp_path, "a.tar.gz", archived)
+    write_archive(tmp_path, "b.tar.gz", [*archived, (f"{API}.20", content), (f"{API}.21", other)])
+    write(tmp_path, f"{API}.30.gz", content)
+    reads = []
+    keep = plan_of_files.log_files
+    monkeypatch.setattr(plan_of_files, "log_files", lambda *of: reads.append(of) or keep(*of))
+    found = analysed(tmp_path)
+
+    assert (found["api"]["calls"], found["input"]["duplicates"]) == (3000 + 4000, 17)
+    assert len(reads) == 6, "each archive: for the first lines, for the lengths, for what they hold"
+
+
+def test_of_very_many_lengths_the_same_files_count_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_of_files, "MOST_LENGTHS", 2)
+    for number in range(1, 6):
+        write(tmp_path, f"{API}.{number}", requests(number * 10))
+        write(tmp_path, f"{API}.{number}0", requests(number * 10))
+    assert calls(tmp_path) == 30 + 40 + 50
 
 
 def test_files_that_only_begin_alike_all_count(tmp_path: Path) -> None:
@@ -276,6 +306,18 @@ def test_header_that_claims_gigabytes_is_not_held(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
 
 
+def test_more_logs_than_a_process_may_open_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        write(tmp_path, f"{API}.{number}", request())
+    monkeypatch.setattr(sources, "_raise_file_limit", lambda: sources.SPARE_FILES + 5)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FolderError, match=r"than a process may open here \(69\): raise `ulimit -n`"):
+        Folder(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_decompression_bomb_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "BOMB_BYTES", 1_000_000)
     zeros, ends = gzip.compress(bytes(20_000_000)), gzip.compress(b"\n" * 20_000_000)
@@ -285,6 +327,26 @@ def test_decompression_bomb_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found = analysed(tmp_path)
     assert found["api"]["calls"] == 3
     assert found["input"]["problems"]["bomb"] == 2
+
+
+def test_many_small_bombs_in_one_archive_are_one_large_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "BOMB_BYTES", 1_000_000)
+    monkeypatch.setattr(sources, "BOMB_RATIO", 1)
+    bombs = [(f"{API}.{number}.gz", gzip.compress(b"\n" * 300_000)) for number in range(9)]
+    write_archive(tmp_path, "a.tar.gz", bombs)
+    found = analysed(tmp_path)
+    assert found["input"]["problems"]["bomb"] == 6
+    assert found["input"]["bytes"] < 1_100_000
+
+
+def test_bytes_that_were_read_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "READ_BYTES", 1_000)  # lines reach over what is read at once
+    contents = requests(50) + b"{no end"
+    write(tmp_path, API, contents)
+    write_archive(tmp_path, "a.tar.gz", [(f"{API}.5", requests(20, 50))])
+    assert analysed(tmp_path)["input"]["bytes"] == len(contents) + len(requests(20, 50))
 
 
 def test_archive_of_very_many_files_is_left(tmp_path: Path) -> None:

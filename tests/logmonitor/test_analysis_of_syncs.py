@@ -13,7 +13,7 @@ import pytest
 from canvas.models import Connection
 from canvas.sync import SyncOptions, sync
 from easel.events import LOGS
-from logmonitor.analysis.wording import endpoint
+from easel.paths import endpoint
 from logmonitor.handler import LogFileHandler
 from syncmetrics.events import LOGGER_PREFIX
 from syncmetrics.models import SyncRun
@@ -62,6 +62,7 @@ def test_counts_are_those_of_canvas_and_of_the_database(
     totals = {name: sum(getattr(run, name) for run in runs) for name in COUNTED}
     assert {name: found["api"][key] for name, key in COUNTED.items()} == totals
     assert_rows(found, runs)
+    assert_listings(found["api"], runs)
 
 
 COUNTED = {
@@ -81,6 +82,18 @@ def assert_requests(api: dict[str, Any], truth: list[dict[str, Any]]) -> None:
     paths = Counter(endpoint(one["path"]) for one in truth)
     assert {one["endpoint"]: one["calls"] for one in api["slowest_endpoints"]} == paths
     assert api["paginated_requests"] > 0
+
+
+def assert_listings(api: dict[str, Any], runs: list[SyncRun]) -> None:
+    """See that the runs keep of each listing what the log has."""
+    kept = Counter[str]()
+    for run in runs:
+        run.refresh_from_db()
+        kept.update({name: listing["requests"] for name, listing in run.listings.items()})
+        assert sum(listing["failed"] for listing in run.listings.values()) == run.api_calls_failed
+        took = sum(listing["duration_ms"] for listing in run.listings.values())
+        assert took == pytest.approx(run.total_api_duration_ms, rel=0.01)
+    assert {one["endpoint"]: one["calls"] for one in api["slowest_endpoints"]} == kept
 
 
 def assert_rows(found: dict[str, Any], runs: list[SyncRun]) -> None:

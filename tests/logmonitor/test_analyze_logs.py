@@ -19,11 +19,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from rich.console import Console
 
-from logmonitor.analysis.tables import live_group, rich_group, sections
+from logmonitor.analysis.tables import PROBLEMS, live_group, rich_group, sections
 from tests.installation import CHILD_VARIABLES, ROOT
 from tests.logmonitor.log_folder import analysed, line, request, requests, write
 
 MODULE = [sys.executable, "-m", "logmonitor.analysis"]
+pytestmark = pytest.mark.sqlite  # it reads files, and no database
 
 
 @pytest.fixture
@@ -56,7 +57,26 @@ def test_report_is_plain_text_where_there_is_no_terminal(folder: Path) -> None:
         assert f"\n{title}\n" in text
     assert "Calls: 20\n" in text
     assert "[bold]not markup[/bold] \\x1b[2J" in text
-    assert "api_calls.log  damaged      1" in text
+    assert "api_calls.log  damaged      1  the line is no JSON\n" in text
+
+
+def test_numbers_that_name_something_are_written_as_they_are_asked_for(folder: Path) -> None:
+    write(folder, "operations.log", line("course_synced", run=12345, course="67890", seconds=2.5))
+    write(folder, "progress.log", line("progress", run=12345, rows=23456))
+    write(folder, "errors.log", line("error", run=12345, course=67890, message="Gone."))
+    text = run()
+    assert "12,345" not in text
+    assert "67,890" not in text
+    assert text.count("12345") == 4
+    assert "23,456" in text
+
+
+def test_every_kind_of_problem_is_explained() -> None:
+    page = (ROOT / "docs/analyze-logs.md").read_text()
+    told = re.findall(
+        r"^\| `(\w+)` \|", page.partition("## What is not counted")[2].partition("## ")[0], re.M
+    )
+    assert set(told) == set(PROBLEMS)
 
 
 def test_json_is_one_versioned_object(folder: Path) -> None:
