@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from canvas.client import CanvasClient
 from canvas.errors import CanvasError, NotFound, NotPermitted, TokenRejected, Unavailable
@@ -265,6 +266,7 @@ def _store(
         instance.canvas_shard = probe.canvas_shard
         instance.save(update_fields=["canvas_shard"])
     connection = Connection.objects.filter(name=name).first() or Connection(name=name)
+    is_new = connection.pk is None
     connection.instance = instance
     connection.token = token
     if owner is not None:
@@ -279,6 +281,8 @@ def _store(
     connection.token_expiry = probe.expiry
     connection.token_expires_at = probe.expires_at
     connection.save()
+    for path in settings.WHEN_CONNECTED if is_new else ():
+        import_string(path)(connection)
     return connection
 
 

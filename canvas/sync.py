@@ -28,6 +28,7 @@ from canvas.steps import CoursePlan, CoursesStep, Step
 from canvas.throttle import Throttle
 from easel.ids import InvalidId, split_id
 from easel.interrupts import held_back
+from syncmetrics.listings import Listings
 from syncmetrics.models import SyncRun, SyncStep
 from syncmetrics.runs import (
     CancelRequested,
@@ -36,6 +37,7 @@ from syncmetrics.runs import (
     chain_of,
     close_lost_runs,
     finish_run,
+    held,
     new_run,
     resumable,
 )
@@ -190,6 +192,7 @@ class _Sync:
         self._progress = progress
         self._tracker = SyncTracker(run)
         self._journal = Journal(run)
+        self._listings = Listings()
         self._engine: Engine | None = None
 
     def perform(self) -> None:
@@ -266,6 +269,9 @@ class _Sync:
             rate_limited=record.throttled,
             retried=record.retried,
         )
+        self._listings.add(
+            record.path, duration_ms=record.duration_ms, wait_ms=record.waited_ms, failed=record.failed
+        )
         self._journal.requested(record)
 
     def _conclude(self) -> None:
@@ -300,6 +306,7 @@ class _Sync:
         try:
             with held_back():
                 self._tracker.flush()
+                held(self._run).update(listings=self._listings.as_json())
                 finish_run(self._run, status, error)
         except RunTaken:
             self._run.refresh_from_db()

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, JsonResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
@@ -113,6 +113,11 @@ def document(request: HttpRequest) -> JsonResponse:
     return JsonResponse(describe(ENDPOINTS))
 
 
+def unknown(request: HttpRequest, rest: str) -> JsonResponse:
+    """Answer for an address that there is not in the same form as all others."""
+    return _error(404, f"There is nothing here: {reverse('api:document')} lists what there is.")
+
+
 def describe(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     """Return the OpenAPI document of some endpoints."""
     return openapi(
@@ -143,4 +148,5 @@ def urls(endpoints: Iterable[Endpoint] = ENDPOINTS) -> list[URLPattern]:
     return [
         path("openapi.json", csrf_exempt(never_cache(document)), name="document"),
         *(path(one.path, _view(one), name=one.name) for one in endpoints),
+        path("<path:rest>/", csrf_exempt(never_cache(unknown))),
     ]

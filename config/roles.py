@@ -41,6 +41,7 @@ ADMINISTRATOR = (
     "canvas.*_instancelimit",
     "canvas.*_promise",
     "parselogs.download_datafile",
+    "parselogs.delete_datafile",
     "logmonitor.add_logsource",
     "logmonitor.change_logsource",
     "syncmetrics.*_alertchannel",

@@ -61,6 +61,14 @@ from syncmetrics.audit import record
 from syncmetrics.display import GOOD, NOTHING, PLAIN, ConsoleAdmin, ago, badge, link, one_line
 
 MAY_SCHEDULE = "django_celery_beat.change_periodictask"
+WORDS = {
+    "name": ("Name", ""),
+    "enabled": ("On", ""),
+    "interval": ("Every so often", "One of the two: this, or times of day."),
+    "crontab": ("At times of day", "As cron writes them: minute, hour, day, month, weekday."),
+    "description": ("Note", ""),
+}
+"""Labels and help of the fields, in words that need no Celery."""
 HIDDEN = (SolarSchedule, ClockedSchedule)
 """What nobody schedules a sync by; beat goes on obeying such rows."""
 
@@ -224,6 +232,12 @@ class SchedulePages(LimitedAdmin, ImportPages, ExportPages, ActingAdmin, Console
             return tasks
         seen = set(limit(Connection.objects.all(), request.user).values_list("pk", flat=True))
         return tasks.filter(pk__in=[task.pk for task in tasks if connection_of(task) in seen])
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Say it in our words."""
+        label, help_text = WORDS.get(db_field.name, (None, None))
+        said = {} if label is None else {"label": label, "help_text": help_text}
+        return super().formfield_for_dbfield(db_field, request, **said, **kwargs)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Look up the names of all connections once for the list."""

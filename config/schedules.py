@@ -109,7 +109,7 @@ UPKEEP = (
         "Delete old records",
         "syncmetrics.prune_records",
         Daily(hour=2, minute=30),
-        "Deletes old runs, jobs, incidents and the like (RUN_DAYS and others); the figures of days stay.",
+        "Deletes old runs, jobs, incidents, lines of transfer logs and the like; the figures of days stay.",
     ),
     Schedule(
         "Find lost parse runs",
@@ -128,12 +128,6 @@ UPKEEP = (
         "logmonitor.drain_transfers",
         timedelta(minutes=1),
         "Reads what SFTPGo has logged; nothing is done while watch_transfers follows the logs.",
-    ),
-    Schedule(
-        "Delete old transfer log lines",
-        "logmonitor.delete_old_lines",
-        Daily(hour=2, minute=40),
-        "Deletes the lines that are older than their transfer log keeps them; the figures of days stay.",
     ),
     Schedule(
         "Verify the figures of transfers",
@@ -170,6 +164,13 @@ def _of_connection(connection: Connection) -> tuple[Schedule, ...]:
             kwargs={"mode": "full"},
         ),
     )
+
+
+def make_schedules_of(connection: Connection) -> None:
+    """Make the schedules of a new connection; they are off until somebody switches them on."""
+    for schedule in _of_connection(connection):
+        if find(schedule) is None:
+            create(schedule)
 
 
 def declared() -> Iterator[Schedule]:

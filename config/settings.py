@@ -345,15 +345,15 @@ STORAGES: dict[str, dict[str, Any]] = {
     },
 }
 UPLOAD_MEGABYTES = env.float("UPLOAD_MEGABYTES", default=1024)
-# Uploaded files without a run for so long are deleted with their runs and logs; 0: they are kept.
-UPLOAD_DAYS = env.int("UPLOAD_DAYS", default=0)
-# The log of a run is kept so long, that of a file's last run as long as the file.
 # Django's own two handlers, behind one that stops what is larger before it is on the disk.
 FILE_UPLOAD_HANDLERS = [
     "parselogs.receiving.LimitHandler",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
+# Uploaded files without a run for so long are deleted with their runs and logs; 0: they are kept.
+UPLOAD_DAYS = env.int("UPLOAD_DAYS", default=0)
+# The log of a run is kept so long, that of a file's last run as long as the file.
 PARSE_LOG_DAYS = env.int("PARSE_LOG_DAYS", default=365)
 # A longer log keeps its beginning and its end.
 PARSE_LOG_MEGABYTES = env.float("PARSE_LOG_MEGABYTES", default=10)

@@ -79,12 +79,23 @@ def _every(interval: IntervalSchedule) -> str:
 
 
 def _at(crontab: CrontabSchedule) -> str:
-    minute, hour, day = crontab.minute, crontab.hour, crontab.day_of_week
-    on_any_date = crontab.day_of_month == crontab.month_of_year == "*"
-    if not (minute.isdecimal() and hour.isdecimal() and on_any_date and (day == "*" or day in "01234567")):
+    minute, hour = crontab.minute, crontab.hour
+    days = _days(crontab)
+    if not (days and minute.isdecimal() and hour.isdecimal()):
         return f"{crontab.human_readable}"
-    days = "daily" if day == "*" else DAYS[int(day)]
     return f"{days} at {int(hour):02}:{int(minute):02} {crontab.timezone}"
+
+
+def _days(crontab: CrontabSchedule) -> str:
+    """Return the days in words where they are easily said, else nothing."""
+    date, day = crontab.day_of_month, crontab.day_of_week
+    if crontab.month_of_year != "*":
+        return ""
+    if day == "*" and date.isdecimal():
+        return f"monthly, on day {int(date)},"
+    if date != "*":
+        return ""
+    return "daily" if day == "*" else DAYS[int(day)] if day in tuple("01234567") else ""
 
 
 def next_run(task: PeriodicTask, now: datetime) -> datetime | None:

@@ -167,9 +167,7 @@ class RunQuery(Struct):
     user: UserKey | None = None
     since: Annotated[str, Meta(description=f"{MOMENT} Runs that started then or later.")] | None = None
     until: Annotated[str, Meta(description=f"{MOMENT} Runs that started before.")] | None = None
-    before: (
-        Annotated[int, Meta(ge=1, le=KEY, description="the number of a run. Runs made before it.")] | None
-    ) = None
+    before: RunKey | None = None
     limit: Annotated[int, Meta(ge=1, le=MOST_RUNS, description=f"a number from 1 to {MOST_RUNS}.")] = 25
 
 

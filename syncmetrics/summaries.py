@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -15,6 +16,22 @@ from syncmetrics.models import SyncDay, SyncRun, SyncUserDay
 from syncmetrics.serializer import ENTITIES
 
 MOST_DAYS = 3660
+
+USERS = """
+WITH RECURSIVE users(id) AS (
+    SELECT MIN(user_id) FROM syncmetrics_syncuserday
+    UNION ALL
+    SELECT (SELECT MIN(user_id) FROM syncmetrics_syncuserday WHERE user_id > users.id)
+    FROM users WHERE users.id IS NOT NULL
+)
+SELECT id FROM users WHERE EXISTS (
+    SELECT 1 FROM syncmetrics_syncuserday days WHERE days.user_id = users.id AND days.day >= %s{narrowed}
+)
+"""
+"""The users of some days, found by leaping from one to the next in the index of users and days.
+
+A plain DISTINCT reads every row of those days: 300,000 in a month of 20 connections with 500 users each.
+"""
 
 
 def summary(
@@ -80,11 +97,23 @@ def _figures(since: datetime, user_id: int | None, keys: Collection[int] | None)
 
 
 def _users(since: datetime, user_id: int | None, keys: Collection[int] | None) -> set[int | None]:
-    runs = _runs(counted_runs(), since, user_id, keys).filter(sync_start_time__lt=_first_midnight(since))
-    rows = SyncUserDay.objects.filter(day__gte=day_of(_first_midnight(since)))
-    rows = rows if user_id is None else rows.filter(user_id=user_id)
-    of_days = _of_connections(rows, keys).order_by().values_list("user_id", flat=True).distinct()
-    return {*of_days, *runs.order_by().values_list("user_id", flat=True).distinct()}
+    midnight = _first_midnight(since)
+    runs = _runs(counted_runs(), since, user_id, keys).filter(sync_start_time__lt=midnight)
+    found = set(runs.order_by().values_list("user_id", flat=True).distinct())
+    if user_id is None:
+        return found | _users_since(day_of(midnight), keys)
+    rows = _of_connections(SyncUserDay.objects.filter(user_id=user_id, day__gte=day_of(midnight)), keys)
+    return found | ({user_id} if rows.exists() else set())
+
+
+def _users_since(day: date, keys: Collection[int] | None) -> set[int]:
+    if keys is not None and not keys:
+        return set()
+    wanted = list(keys or ())
+    narrowed = f" AND days.connection_key IN ({', '.join(['%s'] * len(wanted))})" if wanted else ""
+    with connection.cursor() as cursor:
+        cursor.execute(USERS.format(narrowed=narrowed), [day.isoformat(), *wanted])
+        return {user for (user,) in cursor.fetchall()}
 
 
 def _first_midnight(since: datetime) -> datetime:

@@ -35,13 +35,17 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not subscriptable
         return f"{self.count:,}{'+' if self._counted > MOST_ROWS else ''}"
 
 
-class LeanChangeList(ChangeList):  # type: ignore[misc]  # the theme has no types
-    """Fetches only the columns its list shows: some rows carry a page of HTML."""
+class CappedChangeList(ChangeList):  # type: ignore[misc]  # the theme has no types
+    """Counts once: what pages say is what the paginator counted."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Count once: what pages say is what the paginator counted."""
+        """Take the paginator's count for that of all rows."""
         super().get_results(request)
         self.full_result_count = self.result_count
+
+
+class LeanChangeList(CappedChangeList):
+    """Fetches only the columns its list shows: some rows carry a page of HTML."""
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         """Return the rows with the columns of the list."""

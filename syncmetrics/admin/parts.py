@@ -108,6 +108,24 @@ def _job_cells(job: JobRun) -> list[Any]:
     ]
 
 
+def _listings(run: SyncRun) -> list[tuple[str, Any]]:
+    """Return the listings, those first whose answers took longest in all."""
+    return sorted(run.listings.items(), key=lambda item: (-item[1]["duration_ms"], item[0]))
+
+
+def _listing_cells(listing: tuple[str, Any]) -> list[Any]:
+    name, found = listing
+    return [
+        name,
+        number(found["requests"]),
+        number(found["failed"]),
+        f"{number(round(found['duration_ms'] / found['requests'], 1))} ms",
+        f"{number(found['slowest_ms'])} ms",
+        duration(found["duration_ms"] / 1000),
+        duration(found["wait_ms"] / 1000),
+    ]
+
+
 def _rejection_cells(rejection: SyncRejection) -> list[Any]:
     return [_words(rejection.entity), rejection.record_id, rejection.reason]
 
@@ -134,6 +152,14 @@ PARTS = (
         rows=_counts,
         cells=_count_cells,
         note=" ".join(f"{name.capitalize()}: {_meaning(name)}" for name in COUNTS if _meaning(name)),
+    ),
+    Part(
+        title="Requests by listing",
+        name="listings",
+        headers=("listing", "requests", "failed", "mean", "slowest", "in all", "held back"),
+        rows=_listings,
+        cells=_listing_cells,
+        note="Requests are made side by side, so these times add up to more than the run took.",
     ),
     Part(
         title="Steps",

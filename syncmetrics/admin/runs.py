@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -9,9 +10,10 @@ from django.contrib.admin import display
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, JsonResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -35,6 +37,7 @@ from syncmetrics.process import host_name
 from syncmetrics.progress import progress_of
 
 ERROR_CHARACTERS = 60  # of an error in a list
+SPANS = (7, 30, 90, 365)
 
 
 def run_link(run: SyncRun | None) -> SafeString | str:
@@ -54,23 +57,22 @@ def short_error(run: SyncRun) -> str:
     return Truncator(run.error_message or NOTHING).chars(ERROR_CHARACTERS)
 
 
-class ConnectionFilter(DropdownFilter):  # type: ignore[misc]  # the theme has no types
-    """Runs of one connection, whatever it is called now."""
+class StartedFilter(DropdownFilter):  # type: ignore[misc]  # the theme has no types
+    """Runs of the last days. A hierarchy of dates would look through years of runs for every page."""
 
-    title = "connection"
-    parameter_name = "connection"
+    title = "started"
+    parameter_name = "days"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the connections of the runs that the person may see, each under its latest name."""
-        runs = model_admin.get_queryset(request).prefetch_related(None).exclude(connection_key=None)
-        names = runs.values_list("connection_key", "connection_name")
-        latest = {key: name for key, name, _ in names.annotate(last=Max("pk")).order_by("last")}
-        return [(str(key), name) for key, name in latest.items()]
+        """Return the choices."""
+        return [("1", "in the last 24 hours"), *((str(days), f"in the last {days} days") for days in SPANS)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SyncRun]) -> QuerySet[SyncRun]:
-        """Keep the runs of the chosen connection."""
+        """Keep the runs that started so many times 24 hours ago, or later."""
         chosen = str(self.value() or "")
-        return queryset.filter(connection_key=int(chosen)) if chosen.isdecimal() else queryset
+        if not (chosen.isascii() and chosen.isdecimal() and len(chosen) < 5):
+            return queryset
+        return queryset.filter(sync_start_time__gte=timezone.now() - timedelta(days=int(chosen)))
 
 
 OUTCOME = (
@@ -106,12 +108,12 @@ class RunAdmin(ReadOnlyAdmin):
         "requests",
         "error",
     )
-    list_filter = (
+    list_filter: tuple[Any, ...] = (
         ("sync_status", ChoicesDropdownFilter),
-        ConnectionFilter,
+        StartedFilter,
         ("mode", ChoicesDropdownFilter),
     )
-    date_hierarchy = "sync_start_time"
+    show_full_result_count = False
     ordering = ("-sync_start_time", "-pk")
     sortable_by = ("started",)
     list_per_page = 50
@@ -215,9 +217,10 @@ class RunAdmin(ReadOnlyAdmin):
     @display(description="asked for")
     def what(self, run: SyncRun) -> str:
         """Return the options in words."""
-        models = ", ".join(run.options.get("models", ())).replace("_", " ")
-        courses = ", ".join(run.options.get("courses", ()))
-        scope = f"courses {courses}" if courses else f"terms: {run.options.get('term_scope', 'all')}"
+        options = run.options if isinstance(run.options, dict) else {}
+        models = ", ".join(map(str, options.get("models", ()))).replace("_", " ")
+        courses = ", ".join(map(str, options.get("courses", ())))
+        scope = f"courses {courses}" if courses else f"terms: {options.get('term_scope', 'all')}"
         return f"{models} ({scope})" if models else run.sync_type
 
     @display(description="took")

@@ -83,6 +83,7 @@ class JobRun(models.Model):
                 condition=Q(state__in=["queued", "in_progress", "retried"]),
                 name="jobrun_open",
             ),
+            models.Index(fields=["logged_at"], condition=Q(state="failed"), name="jobrun_failed"),
         ]
 
     def __str__(self) -> str:

@@ -98,6 +98,9 @@ class SyncRun(models.Model):
     db_duration_ms = models.FloatField(default=0)
     db_rows_written = models.BigIntegerField(default=0)
     grades_processed = models.BigIntegerField(default=0)
+    listings = models.JSONField(
+        default=dict, blank=True, help_text="What its requests took, by listing (syncmetrics.listings)."
+    )
 
     class Meta:
         verbose_name = "sync run"
@@ -119,6 +122,11 @@ class SyncRun(models.Model):
             models.Index(
                 fields=["connection_key", "sync_status", "-sync_start_time"],
                 name="syncrun_connection_status_time",
+            ),
+            models.Index(
+                fields=["user_id", "-sync_start_time"],
+                condition=Q(user_id__isnull=False),
+                name="syncrun_user_time",
             ),
         ]
 

@@ -168,12 +168,11 @@ def _midnight(day: date) -> datetime:
 
 
 def _incident(incident: Incident) -> dict[str, str]:
-    ended = f"{incident.ended_at:%d %b %H:%M}" if incident.ended_at else "still open"
+    began, ended = (when and f"{when:%d %b %H:%M}" for when in (incident.started_at, incident.ended_at))
     return {
         "what": incident.get_kind_display(),
         "about": plain(incident.about, 100),
-        "began": f"{incident.started_at:%d %b %H:%M}",
-        "ended": ended,
+        "when": f"{began} to {ended}" if ended else f"since {began}, still open",
     }
 
 

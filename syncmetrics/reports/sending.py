@@ -66,22 +66,23 @@ def _today(now: datetime | None) -> datetime:
 
 
 def _send_unsent(period: Period, among: QuerySet[ReportSending]) -> int:
-    now = timezone.now()
-    free = Q(claimed_until=None) | Q(claimed_until__lt=now)
     unsent = among.filter(
-        free, report=period.report, period_start=period.first, sent_at=None, recipient__enabled=True
+        report=period.report, period_start=period.first, sent_at=None, recipient__enabled=True
     )
-    ours = [sending for sending in unsent.select_related("recipient").order_by("pk") if _claim(sending)]
-    if not ours:
+    waiting = list(unsent.select_related("recipient").order_by("pk"))
+    if not waiting:
         return 0
+    sent = 0
     try:
         content = content_of(period)
         with _open() as connection:
-            return sum(_send(sending, content, connection) for sending in ours)
+            for sending in waiting:  # each is claimed when it is its turn: a slow server may need hours
+                sent += _claim(sending) and _send(sending, content, connection)
     except (OSError, smtplib.SMTPException) as error:
-        for sending in ours:
-            _keep_failure(sending, error)
-        return 0
+        for sending in waiting:
+            if _claim(sending):
+                _keep_failure(sending, error)
+    return sent
 
 
 def _claim(sending: ReportSending) -> bool:
@@ -105,7 +106,8 @@ def _send(sending: ReportSending, content: Content, connection: BaseEmailBackend
     """Send one report; one that the server refuses keeps nobody else from theirs."""
     try:
         _message(content, sending.recipient.email, connection).send()
-    except smtplib.SMTPServerDisconnected:
+    except smtplib.SMTPServerDisconnected as error:
+        _keep_failure(sending, error)
         raise
     except (smtplib.SMTPException, OSError) as error:
         _keep_failure(sending, error)
