@@ -20,7 +20,7 @@ ALL_CORES_TARGET = 1.0
 START_SECONDS_TARGET = 0.6
 MEMORY_MB_TARGET = 150.0
 COUNT_IN_DUCKDB = (
-    "import duckdb; duckdb.sql(\"SELECT event, status, count(*), avg(duration_ms)"
+    'import duckdb; duckdb.sql("SELECT event, status, count(*), avg(duration_ms)'
     " FROM read_json_auto('{}', union_by_name=true) GROUP BY ALL\").fetchall()"
 )
 

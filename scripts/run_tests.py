@@ -65,16 +65,19 @@ def _say(*lines: str) -> None:
 
 def run_pass(database: str, arguments: list[str]) -> Pass:
     """Run pytest on one database, its output going to the terminal as it comes."""
-    # One more than processors: some tests wait for a schedule, an outage, a lease.
-    workers = str(min(os.cpu_count() or 1, 4) + 1)
+    # More than processors: many tests wait for a schedule, an outage, a lease, a browser.
+    workers = str(min(os.cpu_count() or 1, 4) + 2)
     _say("", f"--- {DATABASES[database]} ---")
     with tempfile.TemporaryDirectory(prefix="easel-report-") as folder:
         report = Path(folder) / "report.xml"
-        # Given out in order, as they are by default: tests that empty the tables must come last.
-        options = ["-q", "-n", workers, "--durations=10", f"--junitxml={report}"]
+        # Few at a time, so that none waits behind a long one while another worker has nothing to do.
+        chunks = ["-n", workers, "--maxschedchunk=16"]
+        options = ["-q", *chunks, "--durations=10", f"--junitxml={report}"]
         command = [sys.executable, "-m", "pytest", *options, *arguments]
         # The tests name their own settings; importing config above has named the product's.
-        mine = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+        # And they start hundreds of processes, which must not compile everything anew each time.
+        foreign = {"DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE"}
+        mine = {name: value for name, value in os.environ.items() if name not in foreign}
         done = subprocess.run(command, env=mine | {"TEST_DATABASE": database})  # noqa: S603
         return Pass(database, done.returncode, *_read_report(report))
 

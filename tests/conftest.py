@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import socket
@@ -12,12 +13,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import environ
 import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
 from django.contrib import admin
+from django.db import connection as database
+from django.test import TransactionTestCase
+from playwright.sync_api import expect
 
+from tests import template
 from tests.installation import CHILD_VARIABLES, DATABASE, ROOT
 from tests.servers import NEEDS_CHROMIUM, find_chromium
 from tests.workers import background, redis, redis_server  # noqa: F401 - fixtures for every test
@@ -39,6 +45,7 @@ hypothesis.settings.register_profile(
     "easel", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("easel")
+expect.set_options(timeout=40_000)  # ms; what is there at once is not waited for
 
 if settings.SETTINGS_MODULE != "tests.settings":
     pytest.exit("Run pytest without --ds: tests.settings keeps the tests off your own data.", returncode=2)
@@ -69,9 +76,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if away:
         config.hook.pytest_deselected(items=away)
         items[:] = [item for item in items if _belongs(item)]
-    # What takes longest begins first, so that the other workers are not idle at the end; but tests that
-    # empty the tables stay last, where pytest-django puts them.
-    items.sort(key=lambda item: item.get_closest_marker("timeout") is None or _touches_database(item))
+    # What takes longest begins first, so that the other workers are not idle at the end.
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
     if find_chromium() is None:
         for item in items:
             if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
@@ -121,6 +127,38 @@ def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Take a copy of the template as it is, and leave it: it goes with the installation."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def _one_makes_the_template(django_db_modify_db_settings: None) -> Iterator[contextlib.ExitStack]:
+    """Copy the template, or hold the others back until this process has made it."""
+    with contextlib.ExitStack() as turn:
+        turn.enter_context(template.one_at_a_time())
+        if template.exists():
+            turn.close()
+            template.copy_to(database.creation._get_test_db_name())
+        yield turn
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    _one_makes_the_template: contextlib.ExitStack, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[None]:
+    """Keep what a new database holds, for other processes and to be put back after a test that commits."""
+    with django_db_blocker.unblock():
+        if not template.exists():
+            template.keep()
+        _one_makes_the_template.close()
+        new = template.Untouched()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: new.put_back())
+        yield
+
+
+@pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     """Drive the installed Chromium; Playwright's own download is not used."""
     return {**browser_type_launch_args, "executable_path": str(find_chromium()), "args": CHROMIUM_FLAGS}
@@ -130,8 +168,8 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 def own_site(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Return the environment of an installation of its own, for `manage.py` run as a process.
 
-    Its database is new and empty (run `migrate`), on the kind of server under test; its var folder is
-    `tmp_path / "var"`.
+    Its database is new and empty (run `migrate`, or ask for `tables` too), on the kind of server under
+    test; its var folder is `tmp_path / "var"`.
     """
     var = tmp_path / "var"
     var.mkdir()
@@ -146,6 +184,12 @@ def own_site(tmp_path: Path) -> Iterator[dict[str, str]]:
         connection.execute(f"CREATE DATABASE {name}")
         yield site | {"DATABASE_URL": server_url.replace("@/postgres?", f"@/{name}?")}
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def tables(own_site: dict[str, str], django_db_setup: None) -> None:
+    """Give the database of `own_site` its tables, as `migrate` does."""
+    template.copy_to(environ.Env.db_url_config(own_site["DATABASE_URL"])["NAME"])
 
 
 @pytest.fixture

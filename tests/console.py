@@ -13,7 +13,6 @@ from django.test import Client
 
 from canvas.access import set_limits
 from canvas.models import Instance
-from config.roles import make_roles
 
 PASSWORD = "correct horse battery staple"
 
@@ -30,8 +29,6 @@ def staff(name: str, *permissions: str, superuser: bool = False) -> User:
 def person(name: str, role: str, *, only: Sequence[Instance] = ()) -> User:
     """Return someone with a role, limited to some Canvas sites if `only` names them."""
     user = staff(name)
-    if not Group.objects.filter(name=role).exists():
-        make_roles()  # a test that commits takes the rows of migrations away with its own
     user.groups.add(Group.objects.get(name=role))
     if only:
         set_limits(user=user, instances=only)

@@ -368,7 +368,7 @@ def test_a_slow_drip_ends(make, server, drip):
     began = time.monotonic()
     with pytest.raises(Unavailable, match="in time"):
         make(read_timeout=0.1, max_tries=1).get_json("x")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
 
 
 def test_silence_ends(make, server, records):
@@ -589,9 +589,9 @@ def test_interrupt_ends_everything_at_once(server, where):
     began = time.monotonic()
     client.interrupt()
     for thread in threads:
-        thread.join(3)
+        thread.join(4)
     assert ended == [True] * len(threads)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
     with pytest.raises(Interrupted):
         client.get_json("x")
 

@@ -212,6 +212,7 @@ def test_unknown_course_exits_1(connection: Connection, command: Command) -> Non
     assert "Canvas has no courses/999" in ended.err
 
 
+@pytest.mark.sqlite
 def test_contradiction_exits_2_on_the_command_line(
     manage: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

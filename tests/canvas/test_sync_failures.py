@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -28,9 +28,16 @@ ONE_COURSE = SyncOptions(courses=("101",), mode="full")
 
 
 @pytest.fixture
-def short_waits(settings: Any) -> None:
-    """Give a silent Canvas half a second."""
-    settings.CANVAS_READ_TIMEOUT_SECONDS = 0.5
+def short_waits(kind: str, settings: Any) -> None:
+    """Give a Canvas that is silent two seconds; one that answers may be slow on a busy machine."""
+    if kind == "timeout":
+        settings.CANVAS_READ_TIMEOUT_SECONDS = 2
+
+
+def kinds(names: Iterable[str]) -> list[Any]:
+    """Return kinds of failures as parameters: most end before the database is asked, so on one database."""
+    on_both = ("500", "timeout", "forbidden")
+    return [pytest.param(name, marks=() if name in on_both else pytest.mark.sqlite) for name in names]
 
 
 # --- what passes -------------------------------------------------------------------------------------
@@ -40,12 +47,10 @@ PASSING = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("kind", kinds(PASSING))
 def test_failure_that_passes_costs_nothing_but_retries(
-    kind: str, connection: Connection, canvas: EventfulSandbox, wrong: Wrong, settings: Any
+    kind: str, short_waits: None, connection: Connection, canvas: EventfulSandbox, wrong: Wrong
 ) -> None:
-    if kind == "timeout":
-        settings.CANVAS_READ_TIMEOUT_SECONDS = 0.5
     canvas.set_faults([{"kind": kind, "count": 1, "path": p} for p in ("/enrollments", "/users", "groups")])
     run = sync(connection, SOME)
     assert (run.sync_status, run.error_message) == (Status.COMPLETED, None)
@@ -115,7 +120,7 @@ NOT_RETRIED = {
 }
 
 
-@pytest.mark.parametrize("kind", STAYING)
+@pytest.mark.parametrize("kind", kinds(STAYING))
 def test_failure_that_stays_fails_its_step_and_concludes_nothing(
     kind: str, small_pages: None, short_waits: None, connection: Connection, canvas: EventfulSandbox
 ) -> None:
@@ -397,7 +402,7 @@ def test_canvas_clock_that_is_off_loses_no_change(
     connection, _ = connect(name="main", base_url=canvas.url, token=canvas.token)
     first = sync(connection)
     assert first.canvas_clock
-    assert abs((first.canvas_clock - first.sync_start_time).total_seconds() - 60 * minutes) < 5
+    assert abs((first.canvas_clock - first.sync_start_time).total_seconds() - 60 * minutes) < 30
     for kind in ("grade", "submit", "rename_assignment", "new_assignment", "drop_student"):
         canvas.edit(kind)
     sync(connection)

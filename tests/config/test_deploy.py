@@ -19,6 +19,7 @@ def variables(path: Path) -> set[str]:
     return set(re.findall(r"^#? ?([A-Z_]+)=", path.read_text(), flags=re.MULTILINE))
 
 
+@pytest.mark.sqlite
 def test_gunicorn_takes_its_configuration(own_site: dict[str, str]):
     command = ["-m", "gunicorn", "--check-config", "-c", str(DEPLOY / "gunicorn.conf.py"), "config.wsgi"]
     done = subprocess.run([sys.executable, *command], cwd=ROOT, env=own_site, capture_output=True, text=True)

@@ -161,6 +161,7 @@ PRODUCTION = {
 }
 
 
+@pytest.mark.sqlite
 def test_production_settings_are_clean(manage: Callable[..., subprocess.CompletedProcess[str]]):
     done = manage("check", "--deploy", "--fail-level", "WARNING", env=PRODUCTION)
     assert (done.returncode, done.stderr) == (0, "")

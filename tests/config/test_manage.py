@@ -15,6 +15,7 @@ def test_a_database_without_tables_is_one_sentence(manage, command):
     assert ended.stderr.strip() == "A table is missing in the database: run manage.py migrate first."
 
 
+@pytest.mark.sqlite
 def test_commands_that_sync_do_not_load_the_console(manage):
     program = (
         "import sys; from django.core.management import execute_from_command_line as run\n"

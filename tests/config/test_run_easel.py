@@ -101,7 +101,7 @@ def test_all_of_easel_comes_up_stays_up_and_goes_down(
     assert in_session(leaders) == set()
 
 
-def test_nobody_is_left_when_it_is_killed(easel: tuple[subprocess.Popen[str], int]) -> None:
+def test_nobody_is_left_when_it_is_killed(tables: None, easel: tuple[subprocess.Popen[str], int]) -> None:
     process, _ = easel
     leaders = set(family_of(process.pid))
     assert len(leaders) == len(PARTS)

@@ -66,6 +66,7 @@ def test_an_interval_is_said_in_words(every, period, words):
         ({"hour": "3", "minute": "0", "timezone": "Europe/Vienna"}, "daily at 03:00 Europe/Vienna"),
         ({"hour": "2", "minute": "15", "day_of_week": "0"}, "Sundays at 02:15 UTC"),
         ({"hour": "2", "minute": "15", "day_of_week": "7"}, "Sundays at 02:15 UTC"),
+        ({"hour": "7", "minute": "0", "day_of_month": "1"}, "monthly, on day 1, at 07:00 UTC"),
     ],
 )
 def test_a_time_of_day_is_said_in_words(columns, words):

@@ -70,6 +70,15 @@ class House:
         )
         assert done.returncode == 0, done.stderr
 
+    def forget(self) -> None:
+        """Delete what a test left: its connection and schedules, and what was copied."""
+        self.tell(
+            "DELETE FROM django_celery_beat_periodictask WHERE task LIKE 'canvas.sync%'",
+            "UPDATE django_celery_beat_periodictasks SET last_update = now()",
+        )
+        self.wait_until("SELECT bool_and(sync_end_time IS NOT NULL) FROM syncmetrics_syncrun", "the last run")
+        self.tell("TRUNCATE canvas_instance, syncmetrics_syncrun CASCADE")
+
     def connect(self, canvas: Sandbox) -> int:
         """Connect a Canvas in the console, and return the connection's number."""
         self.post("/admin/canvas/connection/add/", name="prod", base_url=canvas.url, token=canvas.token)
@@ -127,11 +136,18 @@ class House:
         return [sys.executable, "-W", "ignore", str(ROOT / "manage.py"), *arguments]
 
 
-@pytest.fixture
-def house(tmp_path: Path, redis: RedisServer) -> Iterator[House]:
-    """Easel at work."""
-    with closing(House(tmp_path, redis)) as made:
+@pytest.fixture(scope="module")
+def running_house(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[House]:
+    """All of Easel, started once."""
+    with closing(House(tmp_path_factory.mktemp("house"), redis_server)) as made:
         yield made
+
+
+@pytest.fixture
+def house(running_house: House) -> Iterator[House]:
+    """Easel at work, without any connection yet."""
+    yield running_house
+    running_house.forget()
 
 
 @pytest.fixture
@@ -146,6 +162,12 @@ def test_schedule_of_every_minute_runs_three_times(house: House, canvas: Eventfu
     connection = house.connect(canvas)
     house.post(
         "/admin/django_celery_beat/periodictask/add/", connection=str(connection), how="minutes", every="1"
+    )
+    # As if it had been made a minute ago: it is due at once, and not only in a minute.
+    house.tell(
+        "UPDATE django_celery_beat_periodictask SET last_run_at = now() - interval '1 minute'"
+        " WHERE task = 'canvas.sync_connection'",
+        "UPDATE django_celery_beat_periodictasks SET last_update = now()",
     )
     wait_for(lambda: house.states().count("completed") == 3, "three runs of a minute each", seconds=270)
     gaps = house.ask(

@@ -285,7 +285,7 @@ def test_a_process_that_stands_still_with_the_file_stops_nobody(folder, monkeypa
         started = time.monotonic()
         for number in range(2, 500):
             handler.handle(record(number=number))
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 10  # 498 times its patience are 50 s
     assert "another process holds operations.log" in caplog.text
 
     handler._silent_until = 0.0

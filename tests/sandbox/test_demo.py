@@ -15,9 +15,11 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from django.core.management import CommandError, call_command
 from rich.console import Console
 
 from sandbox.demo import ACTIONS, ENTITIES, Demo, Installation, expectation
@@ -51,16 +53,16 @@ def free_port() -> int:
         return port
 
 
-def test_demo_finds_its_edits_whatever_an_earlier_one_left(manage: Manage, own_site: dict[str, str]) -> None:
-    own_site["DATABASE_URL"] = "postgres://nobody@127.0.0.1:1/nothing"  # none of the demo's business
-    folder = Path(own_site["EASEL_VAR_DIR"]) / "demo"
-    folder.mkdir()
-    (folder / "easel.sqlite3").write_text("half a database")
-    done = manage("run_demo", "--no-serve", "--size", "tiny")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "found exactly the edits: courses: 1 updated, enrollments: 1 deleted" in done.stdout
-    assert "every line read once" in done.stdout
-    assert "An upload with 11 mistakes, autumn-sis.zip: " in done.stdout
+@pytest.mark.parametrize("exact", [True, False])
+def test_demo_that_is_not_to_serve_ends_with_what_it_found(
+    exact: bool, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.VAR_DIR = tmp_path
+    monkeypatch.setattr(Demo, "play", lambda _: exact)
+    monkeypatch.setattr(Demo, "serve", lambda *_: pytest.fail("It serves."))
+    refused = pytest.raises(CommandError, match="Not everything was found as it is")
+    with contextlib.nullcontext() if exact else refused:
+        call_command("run_demo", "--no-serve")
 
 
 def test_demo_with_a_port_in_use_names_another(manage: Manage) -> None:
@@ -86,17 +88,25 @@ def test_demo_of_an_unknown_size_fails_in_one_sentence(manage: Manage) -> None:
     assert "Traceback" not in done.stderr
 
 
+def until(last: Callable[[str], object], lines: Iterator[str]) -> Iterator[str]:
+    """Yield lines up to the first one of that kind."""
+    for line in lines:
+        yield line
+        if last(line):
+            return
+
+
 @contextlib.contextmanager
 def served_demo(site: dict[str, str], port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the demo until it serves; yield its process and the password it printed."""
+    """Run the demo until it serves; yield its process and what it said, the password last."""
     command = [sys.executable, str(ROOT / "manage.py"), "run_demo", "--size", "tiny", "--port", str(port)]
     with subprocess.Popen(
         command, env=site, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as demo:
         try:
             assert demo.stdout
-            passwords = (re.search(r"with the password (\S+)", line) for line in demo.stdout)
-            yield demo, next(found for found in passwords if found).group(1)
+            said = iter(demo.stdout.readline, "")
+            yield demo, "".join(until(lambda line: "with the password" in line, said))
         finally:
             demo.terminate()
 
@@ -110,15 +120,24 @@ def log_in(port: int, password: str) -> bool:
     return answer.status_code == 302
 
 
-def test_served_demo_leaves_no_login_and_no_process(own_site: dict[str, str]) -> None:
+@pytest.mark.timeout(300)
+def test_demo_finds_its_edits_serves_and_leaves_no_login_and_no_process(own_site: dict[str, str]) -> None:
+    own_site["DATABASE_URL"] = "postgres://nobody@127.0.0.1:1/nothing"  # none of the demo's business
+    folder = Path(own_site["EASEL_VAR_DIR"]) / "demo"
+    folder.mkdir()
+    (folder / "easel.sqlite3").write_text("half a database, that an earlier demo left")
     port = free_port()
-    with served_demo(own_site, port) as (demo, password):
+    with served_demo(own_site, port) as (demo, said):
+        assert "found exactly the edits: courses: 1 updated, enrollments: 1 deleted" in said
+        assert "every line read once" in said
+        assert "An upload with 11 mistakes, autumn-sis.zip: " in said
+        (password,) = re.findall(r"with the password (\S+)", said)
         assert log_in(port, password)
         assert not log_in(port, "wrong")
         demo.send_signal(signal.SIGINT)
         assert demo.wait(30) == 0
     assert not still_listening(port)
-    with contextlib.closing(sqlite3.connect(Path(own_site["EASEL_VAR_DIR"]) / "demo/easel.sqlite3")) as base:
+    with contextlib.closing(sqlite3.connect(folder / "easel.sqlite3")) as base:
         stored = base.execute("SELECT password FROM auth_user WHERE username = 'demo'").fetchone()
     assert stored[0].startswith("!")
 

@@ -42,14 +42,14 @@ def test_it_prints_one_line_serves_and_ends_on_sigterm() -> None:
         assert (ready["size"], ready["seed"], ready["throttle"]) == ("tiny", 3, True)
         headers = {"Authorization": f"Bearer {ready['token']}"}
         assert (
-            requests.get(f"{ready['url']}/api/v1/users/self", headers=headers, timeout=5).status_code == 200
+            requests.get(f"{ready['url']}/api/v1/users/self", headers=headers, timeout=20).status_code == 200
         )
         assert (
-            requests.get(f"{ready['url']}/api/v1/accounts/1/terms", headers=headers, timeout=5).status_code
+            requests.get(f"{ready['url']}/api/v1/accounts/1/terms", headers=headers, timeout=20).status_code
             == 500
         )
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
         assert process.stdout.read() == process.stderr.read() == ""
 
 
@@ -65,7 +65,7 @@ def test_it_ends_on_ctrl_c_and_takes_token_and_port() -> None:
             False,
         )
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 def test_a_port_in_use_ends_with_two_and_one_sentence() -> None:

@@ -91,6 +91,6 @@ def test_stopping_frees_the_port_and_wakes_who_waits() -> None:
     canvas.stop()
     waiting.join()
     assert failed
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     with pytest.raises(requests.ConnectionError):
         requests.get(canvas.url, timeout=2)

@@ -86,7 +86,7 @@ def ask_at_once(canvas: Sandbox, count: int, token: str | None = None) -> list:
 
 @pytest.mark.parametrize(("count", "refused"), [(11, 0), (12, 1), (14, 3)])
 def test_requests_in_flight_are_limited(count: int, refused: int) -> None:
-    with Sandbox(throttle=True, latency_ms=400) as canvas:
+    with Sandbox(throttle=True, latency_ms=1_500) as canvas:  # by then all are in flight
         answers = ask_at_once(canvas, count)
         throttled = [answer for answer in answers if answer.status_code == 403]
         assert len(throttled) == refused

@@ -8,9 +8,12 @@ import pytest
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
+from syncmetrics.listings import MOST_LISTINGS, OTHERS, Listings
 from syncmetrics.models import SyncRejection, SyncRun, SyncStep
 from tests.console import client_of, staff, text_of
+from tests.factories import ConnectionFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -83,24 +86,34 @@ def test_a_list_costs_the_same_for_any_number_of_runs(client):
     assert queries() == few <= 12
 
 
-def test_filters_narrow_by_state_connection_mode_and_day(client):
+def test_filters_narrow_by_state_connection_mode_and_time(client):
     good = make_run()
-    bad = make_run(sync_status="failed", connection_key=8, connection_name="test", mode="incremental")
+    test = ConnectionFactory(name="test").pk
+    bad = make_run(sync_status="failed", connection_key=test, connection_name="test", mode="incremental")
     old = make_run(sync_start_time=START - timedelta(days=400), connection_key=9)
 
     assert listed(client, sync_status__exact="failed") == [bad]
-    assert listed(client, connection=8) == [bad]
+    assert listed(client, connection=test) == [bad]
     assert listed(client, mode__exact="incremental") == [bad]
     assert set(listed(client, sync_start_time__year=2026)) == {good, bad}
-    assert set(listed(client, connection="x")) == {good, bad, old}
+    for odd in ({"connection": "x"}, {"connection": "9" * 5000}, {"days": "x"}, {"days": "9" * 5000}):
+        assert set(listed(client, **odd)) == {good, bad, old}
 
 
-def test_a_renamed_connection_is_one_choice(client):
-    make_run(connection_name="old name")
-    make_run(connection_name="new name")
+def test_runs_of_the_last_days_are_chosen_by_when_they_started(client):
+    now = timezone.now()
+    runs = {ago: make_run(sync_start_time=now - timedelta(days=ago, minutes=1)) for ago in (0, 1, 6, 29, 400)}
+
+    for days, expected in ((1, [0]), (7, [0, 1, 6]), (30, [0, 1, 6, 29]), ("", [0, 1, 6, 29, 400])):
+        assert listed(client, days=days) == [runs[ago] for ago in expected]
+
+
+def test_a_connection_is_chosen_by_its_name_now(client):
+    connection = ConnectionFactory(name="new name")
+    make_run(connection_key=connection.pk, connection_name="old name")
     body = client.get(reverse(LIST)).content.decode()
 
-    assert '<option value="7">new name</option>' in " ".join(body.split())
+    assert f'<option value="{connection.pk}">new name</option>' in " ".join(body.split())
     assert "old name</option>" not in body
 
 
@@ -128,6 +141,30 @@ def test_a_page_shows_counts_costs_and_relatives(client):
     assert "assignment groups, courses (terms: active)" in shown
     assert "process 4711 on mill" in shown
     assert reverse("admin:canvas_connection_change", args=[7]) in page(client, run).content.decode()
+
+
+def test_a_page_says_which_listing_took_how_long(client):
+    listings = Listings()
+    for path, took in (
+        ("/api/v1/courses/7/sections", 30),
+        ("/api/v1/courses/8/sections", 50),
+        ("users/1", 9),
+    ):
+        listings.add(path, duration_ms=took, wait_ms=1500, failed=path.endswith("8/sections"))
+    shown = text_of(page(client, make_run(listings=listings.as_json())))
+
+    assert "courses/:id/sections 2 1 40 ms 50 ms 0.08 s 3.0 s users/:id 1 0 9 ms 9 ms 0.01 s 1.5 s" in shown
+    assert "Requests by listing" not in text_of(page(client, make_run()))
+
+
+def test_listings_that_a_site_makes_up_count_together():
+    listings = Listings()
+    for number in range(MOST_LISTINGS + 50):
+        listings.add(f"courses/{'x' * (number + 1)}", duration_ms=1, wait_ms=0, failed=False)
+    kept = listings.as_json()
+
+    assert len(kept) == MOST_LISTINGS + 1
+    assert kept[OTHERS]["requests"] == 50
 
 
 def test_a_page_shows_the_whole_error(client):

@@ -275,6 +275,19 @@ def test_nothing_is_written_by_the_api(viewer: Client, address: str) -> None:
         assert "use GET" in response.json()["error"]
 
 
+@pytest.mark.parametrize("address", ["/api/nothing/", "/api/nothing", f"{SYNCS}x/", "/api/canvas/sync/"])
+def test_an_address_that_there_is_not_is_refused_in_json(viewer: Client, address: str) -> None:
+    response = viewer.get(address, follow=True)
+    assert response.status_code == 404
+    assert "/api/openapi.json" in response.json()["error"]
+
+
+@pytest.mark.parametrize("address", [SUMMARY, METRICS])
+def test_an_address_without_its_slash_leads_to_the_one_with_it(viewer: Client, address: str) -> None:
+    response = viewer.get(f"{address[:-1]}?days=3")
+    assert (response.status_code, response.url) == (301, f"{address}?days=3")
+
+
 def test_limits_to_instances_hold_everywhere(connection: Any) -> None:
     other = ConnectionFactory(instance=InstanceFactory(), name="other")
     own, foreign = ended(connection), ended(other)

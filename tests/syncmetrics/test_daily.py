@@ -23,7 +23,7 @@ from syncmetrics.daily import compare_days, first_whole_day
 from syncmetrics.figures import Figures
 from syncmetrics.histogram import bucket_of, merged, percentile
 from syncmetrics.models import SyncDay, SyncRun, SyncUserDay
-from syncmetrics.retention import declared, delete_old
+from syncmetrics.retention import declared
 from syncmetrics.runs import RunTaken, close_lost_runs, finish_run, new_run, queue_run, request_cancel
 from syncmetrics.summaries import summary
 from syncmetrics.tracker import SyncTracker
@@ -296,7 +296,7 @@ def test_whatever_retention_leaves_when_it_is_stopped_is_never_rebuilt_away(begi
     while SyncRun.objects.count() > 1:
         deleted = []
         with suppress(Killed):
-            delete_old(replace(runs, batch=1, delete=delete_one_only), 1)
+            replace(runs, batch=1, delete=delete_one_only).delete_old(1)
         assert deleted
         assert verify("--rebuild")[0] == 0
         assert list(SyncDay.objects.order_by("day").values()) == before
@@ -370,6 +370,19 @@ def test_summaries_of_a_user_and_of_connections(begin):
     assert summary(connection_keys=[0])["total_syncs"] == 1
     assert summary(connection_keys=[])["total_syncs"] == 0
     assert summary(user_id=1, connection_keys=[8])["total_syncs"] == 0
+
+
+def test_a_summary_counts_each_user_once_whatever_the_days_and_connections(begin):
+    now = timezone.now()
+    for user, key, ago in ((1, 7, 1), (1, 8, 2), (3, 8, 3), (2**40, 7, 3), (5, 8, 20), (None, 8, 1)):
+        ended(begin, at=now - timedelta(days=ago), user_id=user, connection_key=key)
+
+    assert summary(days=7)["unique_users"] == 3
+    assert summary(days=30)["unique_users"] == 4
+    assert summary(days=7, connection_keys=[8])["unique_users"] == 2
+    assert summary(days=7, connection_keys=[7, 8])["unique_users"] == 3
+    assert summary(days=7, connection_keys=[])["unique_users"] == 0
+    assert summary(days=7, user_id=5)["unique_users"] == 0
 
 
 def test_a_summary_of_nothing_has_all_keys():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import smtplib
 import struct
 import threading
 import zlib
@@ -11,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.mail import EmailMultiAlternatives
 from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
 from django.urls import reverse
@@ -313,6 +315,33 @@ def test_an_address_that_is_refused_keeps_nobody_else_from_theirs(weeks, server,
     assert failed.recipient == ada
     assert "550" in failed.error
     assert "ada@example.edu" not in failed.error
+
+
+def test_a_report_is_claimed_when_it_is_its_turn(weeks, server, ada, monkeypatch):
+    ReportRecipient.objects.create(email="zoe@example.edu")
+    claimed: list[int] = []
+    send = EmailMultiAlternatives.send
+
+    def look(mail, *args):
+        claimed.append(ReportSending.objects.exclude(claimed_until=None).count())
+        return send(mail, *args)
+
+    monkeypatch.setattr(EmailMultiAlternatives, "send", look)
+    assert send_report("weekly", TUESDAY) == 2
+    assert claimed == [1, 1]
+
+
+def test_a_connection_that_breaks_leaves_the_rest_for_the_next_hour(weeks, server, ada, monkeypatch):
+    ReportRecipient.objects.create(email="zoe@example.edu")
+
+    def break_off(mail, *args):
+        raise smtplib.SMTPServerDisconnected("Connection unexpectedly closed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(EmailMultiAlternatives, "send", break_off)
+        assert send_report("weekly", TUESDAY) == 0
+    assert failed_sendings().count() == 2
+    assert send_again(TUESDAY) == 2
 
 
 def test_without_a_mail_server_it_is_said_what_to_set(settings, ada):
