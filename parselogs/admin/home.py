@@ -35,7 +35,8 @@ def panel() -> Panel | None:
     """Return the panel; None where nothing was uploaded yet."""
     runs = ParseFileMeta.objects.select_related("data_file").order_by("-queued_at", "-pk")
     recent = list(runs[:RECENT_RUNS])
-    problems = [*_problems(runs.filter(queued_at__gt=timezone.now() - RECENT)), *_put_aside()]
+    bad = _problems(runs.filter(queued_at__gt=timezone.now() - RECENT)) if recent else ()
+    problems = [*bad, *_put_aside()]
     if not (recent or problems):
         return None
     return Panel(
