@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -45,6 +46,8 @@ hypothesis.settings.register_profile(
     "easel", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("easel")
+# Shells start what runs in the background with Ctrl-C ignored, and so would be every process of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 expect.set_options(timeout=40_000)  # ms; what is there at once is not waited for
 
 if settings.SETTINGS_MODULE != "tests.settings":
