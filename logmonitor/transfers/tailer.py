@@ -204,17 +204,19 @@ class Tailer:
         decoder = LineDecoder(self.source.pk, segment.pk, self._clock)
         decoder.state = (segment.last_stamp, segment.fold)
         while not self.stopping():
-            data = self._next(content, segment)
+            data, is_end = self._next(content, segment)
             if data.endswith(b"\n"):
                 self._store(content, file, segment, decoder, data)
-            elif len(data) < BATCH_BYTES or not self._pass_over(content, file, segment, data):
+                if is_end:  # what came meanwhile is for the next look: else each line has its transaction
+                    return True
+            elif is_end or not self._pass_over(content, file, segment, data):
                 return True
             if time.monotonic() > deadline:
                 return False
         return False
 
-    def _next(self, content: _Open, segment: Segment) -> bytes:
-        """Return the whole lines that follow, or the bytes that are no whole line yet.
+    def _next(self, content: _Open, segment: Segment) -> tuple[bytes, bool]:
+        """Return the whole lines that follow, or bytes that are none yet, and whether the file ends there.
 
         Raises `Changed` when those before are others than they were.
         """
@@ -223,7 +225,8 @@ class Tailer:
         if digest(data[: segment.anchor_len]) != segment.anchor and segment.anchor_len:
             raise Changed
         end = data.rfind(b"\n", segment.anchor_len) + 1
-        return data[segment.anchor_len : end or len(data)]
+        is_end = len(data) < segment.anchor_len + BATCH_BYTES
+        return data[segment.anchor_len : end or len(data)], is_end
 
     def _store(
         self, content: _Open, file: Found, segment: Segment, decoder: LineDecoder, data: bytes, flags: int = 0
@@ -424,7 +427,7 @@ class Tailer:
         stands_still = time.time() - file.mtime_ns / 1e9 > GRACE_SECONDS
         if not file.packed and not (stands_still and self._has_newer(file, segment)):
             return False
-        data = self._next(content, segment)
+        data, _ = self._next(content, segment)
         if len(data) == rest:
             decoder = LineDecoder(self.source.pk, segment.pk, self._clock)
             decoder.state = (segment.last_stamp, segment.fold)
