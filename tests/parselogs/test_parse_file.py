@@ -17,6 +17,7 @@ from django.core.management import CommandError, call_command
 
 from parselogs.management.commands import parse_file
 from parselogs.models import DataFile, ParseFileMeta
+from parselogs.spool import Spool
 from tests.installation import ROOT
 from tests.parselogs.files import log_of, marks, users
 from tests.parselogs.parsers.collect import archive
@@ -197,7 +198,8 @@ def test_command_that_is_asked_to_end_ends_its_run_and_stores_its_log(settings: 
     )
     wait_for(lambda: ParseFileMeta.objects.filter(state="running").exists(), "the run to begin")
     run = ParseFileMeta.objects.get()
-    wait_for(lambda: "mark m-3" in log_of(run), "some rows")
+    spooled = Spool(run.uuid)  # which is there a moment after the run is called running
+    wait_for(lambda: spooled.exists() and "mark m-3" in log_of(run), "some rows")
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=30)[1].decode()
     assert process.returncode == 130
