@@ -7,14 +7,13 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
 from parselogs.models import ParseFileMeta
 from parselogs.models.runs import ACTIVE
 from parselogs.runs import DISPATCH, STORAGE
 from syncmetrics.alerts.incidents import open_subjects
 from syncmetrics.alerts.kinds import Finding, IncidentKind
-from syncmetrics.models import Incident
 
 FAILED, LOST, NOT_STORED = "parse_failed", "parse_lost", "log_not_stored"
 LOOK_BACK = timedelta(days=7)
@@ -29,7 +28,6 @@ def bad_ends(kind: str, state: str, now: datetime) -> Iterator[Finding]:
     """Yield the files whose last run to end did so in `state`: one by one, those of a batch as one.
 
     So are those that wait for the same thing, Redis or storage: an outage is one incident, not thousands.
-    What a person has marked as over stays so until a further run ends badly.
     """
     open_ones = open_subjects(kind)
     bad = list(_last_to_end(state, now, open_ones)[:MOST_RUNS])
@@ -37,10 +35,8 @@ def bad_ends(kind: str, state: str, now: datetime) -> Iterator[Finding]:
     by_subject: defaultdict[str, list[ParseFileMeta]] = defaultdict(list)
     for run in bad:
         by_subject[_subject(run, batches, open_ones)].append(run)
-    over = _marked_as_over(kind, by_subject.keys() - open_ones)
     for subject, runs in by_subject.items():
-        if subject in open_ones or subject not in over or over[subject] < _ended(runs[-1]):
-            yield _finding(kind, subject, runs)
+        yield _finding(kind, subject, runs)
 
 
 def _last_to_end(state: str, now: datetime, open_ones: Iterable[str]) -> QuerySet[ParseFileMeta]:
@@ -78,12 +74,6 @@ def _subject(run: ParseFileMeta, batches: Collection[int], open_ones: Collection
     return f"batch:{run.parse_meta_id}" if run.parse_meta_id in batches else alone
 
 
-def _marked_as_over(kind: str, subjects: Collection[str]) -> dict[str, datetime]:
-    """Return when incidents of these subjects ended last."""
-    over = Incident.objects.filter(kind=kind, subject__in=subjects, ended_at__isnull=False).order_by()
-    return dict(over.values_list("subject").annotate(Max("ended_at")))
-
-
 def _finding(kind: str, subject: str, runs: list[ParseFileMeta]) -> Finding:
     """Return what is wrong with some runs, of which the last ended last. Files' names may name people."""
     last = runs[-1]
@@ -94,6 +84,7 @@ def _finding(kind: str, subject: str, runs: list[ParseFileMeta]) -> Finding:
         about=_about(subject, last),
         text=said if len(runs) == 1 else f"{len(runs):,} files, the last of them: {said}",
         since=_ended(runs[0]),
+        latest=_ended(last),
         page=f"/admin/parselogs/parsefilemeta/{last.pk}/change/",
     )
 

@@ -180,7 +180,7 @@ def _compare(kind: str, found: Collection[Finding], now: datetime) -> None:
     subjects = {finding.subject for finding in found}
     over = _marked_as_over(kind, subjects - open_subjects(kind))
     for finding in found:
-        if finding.subject not in over or over[finding.subject] < finding.since:
+        if finding.subject not in over or over[finding.subject] < (finding.latest or finding.since):
             begin(finding)
     for incident in Incident.objects.filter(kind=kind, ended_at=None):
         if incident.subject not in subjects:

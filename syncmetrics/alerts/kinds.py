@@ -18,7 +18,8 @@ class Finding:
     what was found. `page` is the path of the console's page where more of it is seen. `connections` are the
     keys of those it touches: a channel that hears of some connections only is told if one of them is among
     these. `error_rate` is the percentage of requests that failed, where that is what is wrong: a channel may
-    want to hear of high ones only.
+    want to hear of high ones only. `latest` is when it happened last, where it happens again and again: what
+    was marked as over stays so until then.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Finding:
     connections: frozenset[int] = field(default_factory=frozenset)
     error_rate: float | None = None
     page: str = ""
+    latest: datetime | None = None
 
 
 Source = Callable[[datetime], Iterable[Finding]]

@@ -12,7 +12,7 @@ from parselogs.incident_sources import FAILED, KINDS, LOST, NOT_STORED
 from parselogs.models import ParseFileMeta, ParseMeta
 from parselogs.reparse import Scope, reparse
 from parselogs.runs import cancel
-from syncmetrics.alerts.incidents import end, watch
+from syncmetrics.alerts.incidents import mark_as_over, watch
 from syncmetrics.models import Incident
 from tests.parselogs.files import again, parsed, upload, users
 
@@ -100,7 +100,7 @@ def test_an_outage_is_one_incident_whatever_waits_for_it():
 def test_what_was_marked_as_over_stays_so_until_it_fails_again():
     run = failed(upload())
     watch()
-    end(Incident.objects.get(), "Marked as over.", timezone.now(), tell=False)
+    assert mark_as_over(Incident.objects.get())
     assert open_ones() == []
     failed(again(run.data_file))
     assert len(open_ones()) == 1
